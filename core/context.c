@@ -1,0 +1,191 @@
+#include "core/context.h"
+
+#include "core/device.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *default_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+}
+
+static void default_release(void *user, void *block)
+{
+    (void)user;
+    free(block);
+}
+
+/* cgroup v2 (cpu.max: "quota period") and v1; 0 when there is no limit. */
+static int cgroup_cpus(void)
+{
+    long long quota = -1, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (file) {
+        if (fscanf(file, "%lld %lld", &quota, &period) != 2)
+            quota = -1;
+        fclose(file);
+    }
+    if (quota <= 0 || period <= 0)
+        return 0;
+    return (int)((quota + period - 1) / period);
+}
+
+static int available_threads(void)
+{
+    cpu_set_t set;
+    int n = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        n = CPU_COUNT(&set);
+    const int quota = cgroup_cpus();
+    return quota > 0 && quota < n ? quota : n;
+}
+
+static const egi_device_type *find_device(const egi_device_type *const *types, const char *name)
+{
+    if (!name || strcmp(name, "auto") == 0)
+        return types[0];
+    for (; *types; types++)
+        if (strcmp((*types)->name, name) == 0)
+            return *types;
+    return NULL;
+}
+
+eg_status egi_context_create(eg_context **out, const eg_context_options *options, const egi_device_type *const *types)
+{
+    const eg_context_options defaults = EG_CONTEXT_OPTIONS_INIT;
+    const eg_context_options *o = options ? options : &defaults;
+    if (!out || o->struct_size != sizeof *o)
+        return egi_fail(EG_ERR_ARG, "context: out is NULL or the options were made for another version");
+    if (o->threads < 0 || o->threads > 1024)
+        return egi_fail(EG_ERR_ARG, "run.threads: wanted 0 (automatic) to 1024, found %d", o->threads);
+    const egi_device_type *type = find_device(types, o->device);
+    if (!type)
+        return egi_fail(EG_ERR_DEVICE, "run.device: wanted auto or cpu, found '%s'", o->device);
+
+    const eg_allocator allocator =
+        o->allocator ? *o->allocator : (eg_allocator){.alloc = default_alloc, .release = default_release};
+    eg_context *c = allocator.alloc(allocator.user, sizeof *c);
+    if (!c)
+        return egi_fail(EG_ERR_NOMEM, "context: no memory");
+    *c = (eg_context){.allocator = allocator, .seed = o->seed, .log = o->log, .log_user = o->log_user};
+    c->threads = o->threads ? o->threads : available_threads();
+    const eg_status status = type->create(&c->device, c);
+    if (status != EG_OK) {
+        allocator.release(allocator.user, c);
+        return status;
+    }
+    *out = c;
+    return EG_OK;
+}
+
+void eg_context_free(eg_context *c)
+{
+    if (!c)
+        return;
+    c->device->type->destroy(c->device);
+    c->allocator.release(c->allocator.user, c);
+}
+
+const char *eg_context_device(const eg_context *c)
+{
+    return c->device->type->name;
+}
+
+int eg_context_threads(const eg_context *c)
+{
+    return c->threads;
+}
+
+const char *eg_context_describe(const eg_context *c)
+{
+    return c->device->description;
+}
+
+eg_status egi_alloc(void *out, eg_context *c, int64_t count, size_t size)
+{
+    size_t bytes;
+    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) || bytes > SIZE_MAX / 2)
+        return egi_fail(EG_ERR_NOMEM, "no memory: %lld elements of %zu bytes", (long long)count, size);
+    void *block = c->allocator.alloc(c->allocator.user, bytes ? bytes : 1);
+    if (!block)
+        return egi_fail(EG_ERR_NOMEM, "no memory: %zu bytes wanted", bytes);
+    memset(block, 0, bytes);
+    c->live_blocks++;
+    c->total_blocks++;
+    memcpy(out, &block, sizeof block);
+    return EG_OK;
+}
+
+eg_status egi_grow(void *block, eg_context *c, int64_t old_count, int64_t count, size_t size)
+{
+    void *old, *bigger;
+    memcpy(&old, block, sizeof old);
+    EG_TRY(egi_alloc(&bigger, c, count, size));
+    if (old)
+        memcpy(bigger, old, (size_t)(old_count < count ? old_count : count) * size);
+    egi_free(c, old);
+    memcpy(block, &bigger, sizeof bigger);
+    return EG_OK;
+}
+
+eg_status egi_reserve(eg_context *c, void *array, int64_t count, int64_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return EG_OK;
+    const int64_t bigger = *capacity ? *capacity * 2 : 8;
+    EG_TRY(egi_grow(array, c, *capacity, bigger, size));
+    *capacity = bigger;
+    return EG_OK;
+}
+
+void egi_free(eg_context *c, void *block)
+{
+    if (!block)
+        return;
+    c->live_blocks--;
+    c->allocator.release(c->allocator.user, block);
+}
+
+eg_status egi_strdup(char **out, eg_context *c, const char *text)
+{
+    const size_t bytes = strlen(text) + 1;
+    char *copy;
+    EG_TRY(egi_alloc(&copy, c, (int64_t)bytes, 1));
+    memcpy(copy, text, bytes);
+    *out = copy;
+    return EG_OK;
+}
+
+eg_status egi_format(char **out, eg_context *c, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    const int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = NULL;
+    eg_status status = n < 0 ? egi_fail(EG_ERR_INTERNAL, "bad format '%s'", format) : egi_alloc(&text, c, n + 1, 1);
+    if (status == EG_OK) {
+        vsnprintf(text, (size_t)n + 1, format, again);
+        *out = text;
+    }
+    va_end(again);
+    return status;
+}
+
+void egi_log(const eg_context *c, eg_log_level level, const char *format, ...)
+{
+    if (!c->log)
+        return;
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    c->log(c->log_user, level, line);
+}

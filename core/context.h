@@ -1,0 +1,49 @@
+/** core/context.h: the context's inside, memory and logging. */
+#ifndef EGI_CONTEXT_H
+#define EGI_CONTEXT_H
+
+#include "core/status.h"
+#include "engram/context.h"
+
+#include <stdbool.h>
+
+typedef struct egi_device egi_device;
+typedef struct egi_device_type egi_device_type;
+
+struct eg_context {
+    eg_allocator allocator;
+    uint64_t seed;
+    int threads;
+    egi_device *device; /* owned */
+    eg_log_fn log;
+    void *log_user;
+    int64_t live_blocks;  /* blocks given and not yet released */
+    int64_t total_blocks; /* blocks ever given: a training step must not raise it */
+};
+
+/** eg_context_create() with the list of devices, which only api/ knows. `types` ends with NULL. */
+eg_status egi_context_create(eg_context **out, const eg_context_options *options, const egi_device_type *const *types);
+
+/** `count * size` bytes, zeroed, aligned to 64. A count of 0 gives a block too. Errors: NOMEM (also when the product overflows). */
+EG_MUST_USE eg_status egi_alloc(void *out, eg_context *context, int64_t count, size_t size);
+
+/** Grows `*block` from `old_count` to `count` elements; new ones are zeroed; on failure the old block stays. `*block` may be NULL. */
+EG_MUST_USE eg_status egi_grow(void *block, eg_context *context, int64_t old_count, int64_t count, size_t size);
+
+/** Releases a block of egi_alloc(); NULL is fine. */
+void egi_free(eg_context *context, void *block);
+
+/** A copy of a string. Owner: the caller, egi_free(). */
+EG_MUST_USE eg_status egi_strdup(char **out, eg_context *context, const char *text);
+
+/** A formatted string. Owner: the caller, egi_free(). */
+EG_MUST_USE eg_status egi_format(char **out, eg_context *context, const char *format, ...) EGI_PRINTF(3, 4);
+
+/** Hands one line to the user's log. */
+void egi_log(const eg_context *context, eg_log_level level, const char *format, ...) EGI_PRINTF(3, 4);
+
+/** Appends one element to a growing array: `EGI_PUSH(ctx, array, count, capacity)` makes room for element `count`. */
+#define EGI_RESERVE(ctx, array, count, capacity) egi_reserve((ctx), &(array), (count), &(capacity), sizeof *(array))
+EG_MUST_USE eg_status egi_reserve(eg_context *context, void *array, int64_t count, int64_t *capacity, size_t size);
+
+#endif

@@ -1,0 +1,52 @@
+/** core/device.h: what a device is: one const table of few functions and a list of its fast kernels. */
+#ifndef EGI_DEVICE_H
+#define EGI_DEVICE_H
+
+#include "core/op.h"
+
+typedef struct egi_kernel egi_kernel;
+
+/** A prepared operation: everything about it was decided when it was made; running it is one call. */
+struct egi_kernel {
+    /** Must not allocate. Errors are the device's (DEVICE, NUMERIC). */
+    eg_status (*run)(const egi_kernel *kernel, const egi_control *control);
+    void (*destroy)(egi_device *device, egi_kernel *kernel); /* releases `state`; may be NULL */
+    const egi_op *op;
+    const void *args;      /* borrowed from the plan */
+    const egi_tensor *t;   /* the plan's tensor table, indexed by egi_val; addresses are final */
+    egi_device *device;
+    void *state;           /* the kernel's own, e.g. a oneDNN primitive with its memories */
+    size_t scratch_bytes;  /* wanted by prepare; the plan gives all kernels the same scratch memory */
+    void *scratch;         /* set by the plan after prepare, aligned to 64 */
+};
+
+/** Fills `out->run`, `state`, `destroy`, `scratch_bytes`. Returns EG_ERR_UNSUPPORTED (cheaply, the message is ignored) when
+ *  this version does not serve these dtypes or attributes: the next in the list is asked. */
+typedef eg_status (*egi_prepare_fn)(egi_device *device, egi_kernel *out);
+
+typedef struct egi_fast {
+    const egi_op *op;
+    egi_prepare_fn prepare;
+} egi_fast;
+
+struct egi_device_type {
+    const char *name;
+    eg_status (*create)(egi_device **out, eg_context *context);
+    void (*destroy)(egi_device *device);
+    /** `op`, `args`, `t`, `device` of `out` are set; fills the rest: the fast version, else the reference. */
+    eg_status (*prepare)(egi_device *device, egi_kernel *out);
+    /** Runs kernels in order: a loop, or one graph launch. */
+    eg_status (*run)(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control);
+    /** Device memory: aligned to 64 and zeroed. */
+    eg_status (*alloc)(egi_device *device, void **out, size_t bytes);
+    void (*release)(egi_device *device, void *block);
+};
+
+struct egi_device {
+    const egi_device_type *type;
+    eg_context *context;
+    bool reference_only; /* for tests: never a fast kernel */
+    char description[256];
+};
+
+#endif

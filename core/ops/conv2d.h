@@ -1,0 +1,45 @@
+#ifndef EGI_OP_CONV2D_H
+#define EGI_OP_CONV2D_H
+
+#include "core/act.h"
+#include "core/op.h"
+
+/** Geometry in the order height, width. `pad` is the padding before (top, left); after it follows from the output's size. */
+typedef struct egi_conv_geometry {
+    int64_t stride[2], pad[2], dilation[2];
+    int64_t groups;
+} egi_conv_geometry;
+
+/** y = act(x * w + b), cross-correlation as Keras computes it.  x: (n, h, w, c)  w: (kh, kw, c / groups, f)  b: (f) or EGI_NONE
+ *  y: (n, oh, ow, f). */
+typedef struct egi_conv2d {
+    egi_val x, w, b, y;
+    egi_conv_geometry g;
+    egi_act act;
+    float alpha;
+} egi_conv2d;
+
+/** Gradient to the input.  dy: (n, oh, ow, f)  w: (kh, kw, c / groups, f)  dx: (n, h, w, c). */
+typedef struct egi_conv2d_dx {
+    egi_val dy, w, dx;
+    egi_conv_geometry g;
+} egi_conv2d_dx;
+
+/** Gradient to the kernel and, where db is not EGI_NONE, to the bias. */
+typedef struct egi_conv2d_dw {
+    egi_val x, dy, dw, db;
+    egi_conv_geometry g;
+} egi_conv2d_dw;
+
+/** fw += sum over samples of (that sample's kernel gradient)^2; fb likewise. fw or fb may be EGI_NONE, not both. */
+typedef struct egi_conv2d_square {
+    egi_val x, dy, fw, fb;
+    egi_conv_geometry g;
+} egi_conv2d_square;
+
+/** Keras' padding: `same`: out = ceil(in / s), the odd pixel goes bottom/right; `valid`: none. Sets *out and *before. */
+void egi_conv_same(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t *out, int64_t *before);
+/** Output size of `valid`; 0 or less when the window does not fit. */
+int64_t egi_conv_valid(int64_t in, int64_t kernel, int64_t stride, int64_t dilation);
+
+#endif

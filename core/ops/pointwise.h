@@ -1,0 +1,61 @@
+#ifndef EGI_OP_POINTWISE_H
+#define EGI_OP_POINTWISE_H
+
+#include "core/act.h"
+#include "core/op.h"
+
+/** y = f(x), any kind but softmax. */
+typedef struct egi_activation {
+    egi_val x, y;
+    egi_act act;
+    float alpha, max_value, threshold; /* max_value < 0: none */
+} egi_activation;
+
+/** dx = dy f'(.). Kinds whose slope follows from the output need `y`, the others `x`; the other one may be EGI_NONE. */
+typedef struct egi_activation_grad {
+    egi_val dy, x, y, dx;
+    egi_act act;
+    float alpha, max_value, threshold;
+} egi_activation_grad;
+
+/** Softmax over the last dimension, with the maximum subtracted. */
+typedef struct egi_softmax {
+    egi_val x, y;
+} egi_softmax;
+
+/** dx = y (dy - sum(dy y)). */
+typedef struct egi_softmax_grad {
+    egi_val dy, y, dx;
+} egi_softmax_grad;
+
+/** y_i = x_i / (1 - rate) where u_i >= rate, else 0. u: Philox keyed by (control.seed, EGI_RNG_DROPOUT), counter (i / 4, stream,
+ *  control.step), word i % 4: the backward pass is the same operation on the gradient. */
+typedef struct egi_dropout {
+    egi_val x, y;
+    float rate;
+    uint32_t stream; /* tells the dropout layers of a plan apart */
+} egi_dropout;
+
+/** y = a + b, same shapes. y may share a's memory. */
+typedef struct egi_add {
+    egi_val a, b, y;
+} egi_add;
+
+/** y = x; converts between f32 and f64 where the dtypes differ. */
+typedef struct egi_copy {
+    egi_val x, y;
+} egi_copy;
+
+/** Zeros around.  x: (n, h, w, c)  y: (n, H, W, c)  y[top + i, left + j] = x[i, j]. */
+typedef struct egi_pad2d {
+    egi_val x, y;
+    int64_t top, left;
+} egi_pad2d;
+
+/** y[i, j] = x[top + i, left + j]. */
+typedef struct egi_crop2d {
+    egi_val x, y;
+    int64_t top, left;
+} egi_crop2d;
+
+#endif

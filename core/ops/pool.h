@@ -1,0 +1,43 @@
+#ifndef EGI_OP_POOL_H
+#define EGI_OP_POOL_H
+
+#include "core/op.h"
+
+typedef struct egi_pool_geometry {
+    int64_t window[2], stride[2], pad[2]; /* pad: before (top, left) */
+} egi_pool_geometry;
+
+/** Largest value of each window; outside counts as -inf.  x: (n, h, w, c)  y: (n, oh, ow, c)  index: like y, uint8, which position of
+ *  the window won (the first of equals, row-major), or EGI_NONE when no gradient is wanted. Windows of at most 255 positions. */
+typedef struct egi_maxpool {
+    egi_val x, y, index;
+    egi_pool_geometry g;
+} egi_maxpool;
+
+typedef struct egi_maxpool_grad {
+    egi_val dy, index, dx;
+    egi_pool_geometry g;
+} egi_maxpool_grad;
+
+/** Mean of each window; positions outside do not count. */
+typedef struct egi_avgpool {
+    egi_val x, y;
+    egi_pool_geometry g;
+} egi_avgpool;
+
+typedef struct egi_avgpool_grad {
+    egi_val dy, dx;
+    egi_pool_geometry g;
+} egi_avgpool_grad;
+
+/** y_nc = mean over the middle dimensions.  x: (n, ..., c)  y: (n, c). */
+typedef struct egi_spatial_mean {
+    egi_val x, y;
+} egi_spatial_mean;
+
+/** dx = dy / (number of positions), spread.  dy: (n, c)  dx: (n, ..., c). */
+typedef struct egi_spatial_mean_grad {
+    egi_val dy, dx;
+} egi_spatial_mean_grad;
+
+#endif

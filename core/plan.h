@@ -1,0 +1,133 @@
+/** core/plan.h: a list of operations on values: emitted, differentiated, pruned, fused, placed, prepared, run.
+ *
+ *  Emitting never fails in the middle: a failure sticks to the plan (value functions then return EGI_NONE) and every
+ *  function that returns a status reports it. So emitting code reads straight down. */
+#ifndef EGI_PLAN_H
+#define EGI_PLAN_H
+
+#include "core/device.h"
+
+typedef enum egi_value_kind {
+    EGI_VAL_TEMP,  /* in the workspace while it lives */
+    EGI_VAL_KEPT,  /* in the workspace, but readable after a run: inputs, outputs, losses */
+    EGI_VAL_BOUND  /* memory of somebody else: parameters, gradients, moments */
+} egi_value_kind;
+
+typedef struct egi_value {
+    egi_value_kind kind;
+    egi_val alias_of;   /* same memory as this value (a reshape), or EGI_NONE */
+    bool requires_grad; /* a leaf that asks for a gradient, or computed from one */
+    egi_val grad;       /* for a bound leaf: where its gradient goes (bound too), or EGI_NONE */
+    egi_val square;     /* for a bound leaf: where squared per-sample gradients are summed, or EGI_NONE */
+    int first, last;    /* nodes that write it first and touch it last, after placing */
+} egi_value;
+
+typedef struct egi_node {
+    const egi_op *op;
+    void *args;    /* owned */
+    int layer;     /* which call emitted it, for messages and profiles; -1 none */
+    bool dead;
+} egi_node;
+
+struct egi_plan {
+    eg_context *context;
+    egi_dtype dtype; /* of computed values: f32, or f64 in tests */
+    int64_t batch;
+    bool training; /* layers: dropout on; batch norm as the model says */
+    eg_status status; /* the first failure sticks */
+
+    egi_value *values; /* index 0 is EGI_NONE */
+    egi_tensor *t;     /* same index: dtype, shape and, after placing, the address */
+    int64_t n_values, values_capacity, tensors_capacity;
+    egi_node *nodes;
+    int64_t n_nodes, nodes_capacity;
+    int64_t n_forward; /* nodes before this index are the forward pass and the losses */
+    int layer;         /* given to nodes that are emitted now */
+
+    void *workspace;
+    size_t workspace_bytes, scratch_bytes, sum_bytes; /* sum_bytes: of all temporaries, had none shared memory */
+    void *scratch;
+    egi_kernel *kernels; /* one a live node, in order */
+    int n_kernels, n_forward_kernels;
+};
+
+EG_MUST_USE eg_status egi_plan_create(egi_plan **out, eg_context *context, int64_t batch, egi_dtype dtype, bool training);
+void egi_plan_free(egi_plan *plan);
+
+/* --- values ------------------------------------------------------------------------------------------------------- */
+
+/** A temporary of the plan's dtype. */
+egi_val egi_temp(egi_plan *plan, egi_shape shape);
+/** A temporary like `v` (shape and dtype). */
+egi_val egi_temp_like(egi_plan *plan, egi_val v);
+/** A temporary of another dtype. */
+egi_val egi_temp_of(egi_plan *plan, egi_dtype dtype, egi_shape shape);
+/** An input that the caller fills before each run, through egi_plan_data(). */
+egi_val egi_plan_input(egi_plan *plan, egi_dtype dtype, egi_shape shape);
+/** Memory of the caller's. */
+egi_val egi_plan_bind(egi_plan *plan, egi_dtype dtype, egi_shape shape, void *data);
+/** `v`'s memory under another shape of the same count. */
+egi_val egi_alias(egi_plan *plan, egi_val v, egi_shape shape);
+/** Makes `v` readable after a run. */
+void egi_plan_keep(egi_plan *plan, egi_val v);
+/** Marks a bound value as a leaf with a gradient, written to the bound value `grad` (EGI_NONE: into a kept temporary that
+ *  egi_plan_grad() names after egi_plan_backward()). */
+void egi_plan_leaf(egi_plan *plan, egi_val v, egi_val grad);
+
+const egi_shape *egi_shape_of(const egi_plan *plan, egi_val v);
+egi_dtype egi_dtype_of(const egi_plan *plan, egi_val v);
+static inline int64_t egi_dim(const egi_plan *plan, egi_val v, int axis)
+{
+    const egi_shape *s = egi_shape_of(plan, v);
+    return s->dim[axis < 0 ? s->rank + axis : axis];
+}
+
+/* --- emitting ----------------------------------------------------------------------------------------------------- */
+
+/** Checks and appends an operation; `args` is copied. */
+eg_status egi_plan_emit(egi_plan *plan, const egi_op *op, const void *args);
+
+/** EGI_EMIT(plan, dense, .x = x, .w = w, .y = y): appends an operation; a status. */
+#define EGI_EMIT(plan, op_name, ...)                                                                                   \
+    egi_plan_emit((plan), &egi_op_##op_name, &(egi_##op_name){__VA_ARGS__})
+
+/** The node that computes `v` last, or NULL. */
+egi_node *egi_plan_producer(const egi_plan *plan, egi_val v);
+
+/* --- gradients (core/grad.c) -------------------------------------------------------------------------------------- */
+
+/** Appends the backward pass of the scalar `loss` (its own gradient is 1). */
+eg_status egi_plan_backward(egi_plan *plan, egi_val loss);
+/** Appends a backward pass that begins with `dy`, the gradient of `y`, and, where `squares`, sums squared per-sample parameter
+ *  gradients instead of gradients. */
+eg_status egi_plan_backward_from(egi_plan *plan, egi_val y, egi_val dy, bool squares);
+/** After egi_plan_backward: the gradient of a leaf, or EGI_NONE. */
+egi_val egi_plan_grad(const egi_plan *plan, egi_val leaf);
+
+/* What a gradient rule calls: */
+/** Does anybody want the gradient of `x`? False for EGI_NONE. */
+bool egi_grad_wanted(const egi_grads *grads, egi_val x);
+/** The gradient of output `y`, with y's shape. EGI_NONE when nothing flows there. */
+egi_val egi_grad_of(egi_grads *grads, egi_val y);
+/** A value with x's shape that the rule's next operation writes a contribution to x's gradient into. Only when wanted. */
+egi_val egi_grad_into(egi_grads *grads, egi_val x);
+/** The existing value `dx` (of x's count) is the contribution: nothing is copied. Only when wanted. */
+void egi_grad_pass(egi_grads *grads, egi_val x, egi_val dx);
+/** In a `square` rule: where the squares of parameter `x` are summed (an operation adds to it), or EGI_NONE when not wanted. */
+egi_val egi_square_of(egi_grads *grads, egi_val x);
+
+/* --- compiling and running ---------------------------------------------------------------------------------------- */
+
+/** Forward peepholes (core/fuse.c): activation into dense and conv2d, and the like. Before egi_plan_backward(). */
+eg_status egi_plan_fuse(egi_plan *plan);
+/** Prunes, places, prepares. */
+eg_status egi_plan_compile(egi_plan *plan);
+/** Runs everything. Allocates nothing. */
+eg_status egi_plan_run(egi_plan *plan, const egi_control *control);
+/** Runs only the forward part / only the rest. */
+eg_status egi_plan_run_forward(egi_plan *plan, const egi_control *control);
+eg_status egi_plan_run_backward(egi_plan *plan, const egi_control *control);
+/** Address of a kept or bound value after compiling. */
+void *egi_plan_data(const egi_plan *plan, egi_val v);
+
+#endif
