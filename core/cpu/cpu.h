@@ -1,0 +1,73 @@
+/** core/cpu/cpu.h: the device "cpu": own fast kernels and oneDNN over the reference ones. */
+#ifndef EGI_CPU_H
+#define EGI_CPU_H
+
+#include "core/device.h"
+
+extern const egi_device_type egi_device_cpu;
+
+/** The device with its private part. */
+typedef struct egi_cpu {
+    egi_device base;
+    void *engine, *stream; /* oneDNN's, made and ended by core/cpu/dnnl_*.c */
+} egi_cpu;
+
+#define EG_FAST(op_name, prepare_function) eg_status prepare_function(egi_device *device, egi_kernel *out);
+#include "core/cpu/fast.def"
+#undef EG_FAST
+
+/** Threads of an OpenMP region: `num_threads(egi_cpu_threads(kernel))`. */
+static inline int egi_cpu_threads(const egi_kernel *kernel)
+{
+    return kernel->device->context->threads;
+}
+
+/** Is every value of the kernel f32 (i32 and u8 are allowed: labels, indices)? The first question of a prepare
+ * function. */
+bool egi_cpu_is_f32(const egi_kernel *kernel);
+
+/** What a prepare function returns for what it does not serve: the next in the list is asked. */
+#define EGI_CPU_DECLINE EG_ERR_UNSUPPORTED
+
+/** Part `part` of `parts` of [0, n), in multiples of `grain`: the fixed partition that keeps results the same bits. */
+static inline void egi_cpu_share(int64_t n, int64_t grain, int part, int parts, int64_t *begin, int64_t *end)
+{
+    const int64_t grains = (n + grain - 1) / grain;
+    *begin = grains * part / parts * grain;
+    *end = grains * (part + 1) / parts * grain;
+    if (*begin > n)
+        *begin = n;
+    if (*end > n)
+        *end = n;
+}
+
+/** EGI_SIMD(name, (float *y, int64_t n), (y, n)): makes `name` of a `static inline EGI_SIMD_BODY void name_body(...)`,
+ * compiled for AVX2 with FMA and for the baseline, chosen by the processor. The compiler vectorises the body for each.
+ */
+#define EGI_SIMD_BODY __attribute__((always_inline))
+#if defined(__x86_64__)
+#define EGI_SIMD(name, parameters, arguments)                                        \
+    __attribute__((target("avx2,fma"), noinline)) static void name##_avx2 parameters \
+    {                                                                                \
+        name##_body arguments;                                                       \
+    }                                                                                \
+    __attribute__((noinline)) static void name##_base parameters                     \
+    {                                                                                \
+        name##_body arguments;                                                       \
+    }                                                                                \
+    static inline void name parameters                                               \
+    {                                                                                \
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))         \
+            name##_avx2 arguments;                                                   \
+        else                                                                         \
+            name##_base arguments;                                                   \
+    }
+#else
+#define EGI_SIMD(name, parameters, arguments) \
+    static inline void name parameters        \
+    {                                         \
+        name##_body arguments;                \
+    }
+#endif
+
+#endif

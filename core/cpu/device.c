@@ -1,0 +1,131 @@
+#include "core/cpu/cpu.h"
+
+#include "core/cpu/dnnl.h"
+
+#include <omp.h>
+#include <stdio.h>
+
+static const egi_fast fast[] = {
+#define EG_FAST(op_name, prepare_function) {&egi_op_##op_name, prepare_function},
+#include "core/cpu/fast.def"
+#undef EG_FAST
+    {NULL, NULL}};
+
+bool egi_cpu_is_f32(const egi_kernel *k)
+{
+    const uint16_t *const lists[] = {k->op->in, k->op->out};
+    for (int l = 0; l < 2; l++)
+        for (const uint16_t *field = lists[l]; *field; field++) {
+            const egi_val v = egi_arg(k->args, *field);
+            if (v != EGI_NONE && k->t[v].dtype == EGI_F64)
+                return false;
+        }
+    return true;
+}
+
+static eg_status run_reference(const egi_kernel *k, const egi_control *control)
+{
+    k->op->reference(k->args, k->t, control);
+    return EG_OK;
+}
+
+/* oneDNN takes the team's size from the calling thread, now and when it makes a primitive; the caller's own setting
+ * comes back after. */
+static int team_begin(const egi_device *device)
+{
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(device->context->threads);
+    return before;
+}
+
+static eg_status find(egi_device *device, egi_kernel *out)
+{
+    const egi_kernel blank = *out;
+    for (const egi_fast *f = fast; f->op && !device->reference_only; f++) {
+        if (f->op != out->op)
+            continue;
+        const eg_status status = f->prepare(device, out);
+        if (status != EGI_CPU_DECLINE)
+            return status;
+        *out = blank;
+    }
+    out->run = run_reference;
+    return EG_OK;
+}
+
+static eg_status prepare(egi_device *device, egi_kernel *out)
+{
+    const int team = team_begin(device);
+    const eg_status status = find(device, out);
+    omp_set_num_threads(team);
+    return status;
+}
+
+static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
+{
+    const int team = team_begin(device);
+    eg_status status = EG_OK;
+    for (int i = 0; i < n && status == EG_OK; i++)
+        status = kernels[i].run(&kernels[i], control);
+    omp_set_num_threads(team);
+    return status;
+}
+
+static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
+{
+    return egi_alloc(out, device->context, (int64_t)bytes, 1);
+}
+
+static void device_release(egi_device *device, void *block)
+{
+    egi_free(device->context, block);
+}
+
+static const char *vector_units(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f"))
+        return "avx512";
+    if (__builtin_cpu_supports("avx2"))
+        return "avx2";
+    if (__builtin_cpu_supports("avx"))
+        return "avx";
+    return "sse2";
+#else
+    return "generic";
+#endif
+}
+
+static void destroy(egi_device *device)
+{
+    egi_cpu *cpu = (egi_cpu *)device;
+    egi_dnnl_end(cpu);
+    egi_free(device->context, cpu);
+}
+
+static eg_status create(egi_device **out, eg_context *context)
+{
+    egi_cpu *cpu;
+    EG_TRY(egi_alloc(&cpu, context, 1, sizeof *cpu));
+    cpu->base.type = &egi_device_cpu;
+    cpu->base.context = context;
+    const eg_status status = egi_dnnl_begin(cpu);
+    if (status != EG_OK) {
+        egi_free(context, cpu);
+        return status;
+    }
+    snprintf(cpu->base.description, sizeof cpu->base.description, "cpu, %d thread%s, %s, %s", context->threads,
+             context->threads == 1 ? "" : "s", vector_units(), egi_dnnl_describe().s);
+    *out = &cpu->base;
+    return EG_OK;
+}
+
+const egi_device_type egi_device_cpu = {
+    .name = "cpu",
+    .create = create,
+    .destroy = destroy,
+    .prepare = prepare,
+    .run = run,
+    .alloc = device_alloc,
+    .release = device_release,
+};

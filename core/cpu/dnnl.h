@@ -1,0 +1,18 @@
+/** core/cpu/dnnl.h: what the cpu device asks of oneDNN, without its types. Only core/cpu/dnnl_*.c include oneDNN's
+ * headers. */
+#ifndef EGI_CPU_DNNL_H
+#define EGI_CPU_DNNL_H
+
+#include "core/cpu/cpu.h"
+
+/** Makes engine and stream. Errors: DEVICE. */
+EG_MUST_USE eg_status egi_dnnl_begin(egi_cpu *cpu);
+void egi_dnnl_end(egi_cpu *cpu);
+
+/** "oneDNN 2.6.3". */
+typedef struct egi_dnnl_text {
+    char s[48];
+} egi_dnnl_text;
+egi_dnnl_text egi_dnnl_describe(void);
+
+#endif
