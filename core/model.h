@@ -119,8 +119,4 @@ typedef struct egi_model_io {
  *  leaves whose gradients go there; where `squares` is not NULL, their squared per-sample gradients are summed there. */
 EG_MUST_USE eg_status egi_model_emit(const eg_model *model, egi_plan *plan, void *grads, void *squares, egi_model_io *io);
 
-/** The value before the softmax (or sigmoid) that computes `out`, and which one it was: so that a loss can take logits.
- *  *head: EGI_ACT_SOFTMAX, EGI_ACT_SIGMOID or EGI_ACT_LINEAR (then the value is `out`). Before egi_plan_backward(). */
-EG_MUST_USE eg_status egi_plan_logits(egi_plan *plan, egi_val out, egi_val *logits, egi_act *head);
-
 #endif

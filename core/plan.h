@@ -5,6 +5,7 @@
 #ifndef EGI_PLAN_H
 #define EGI_PLAN_H
 
+#include "core/act.h"
 #include "core/device.h"
 
 typedef enum egi_value_kind {
@@ -34,6 +35,8 @@ struct egi_plan {
     egi_dtype dtype; /* of computed values: f32, or f64 in tests */
     int64_t batch;
     bool training; /* layers: dropout on; batch norm as the model says */
+    bool want_grad; /* a backward pass will be derived: layers emit what only gradients need (max pooling's index) */
+    bool replay;    /* the backward part runs several times after one forward part: forward values outlive it */
     eg_status status; /* the first failure sticks */
 
     egi_value *values; /* index 0 is EGI_NONE */
@@ -41,12 +44,14 @@ struct egi_plan {
     int64_t n_values, values_capacity, tensors_capacity;
     egi_node *nodes;
     int64_t n_nodes, nodes_capacity;
-    int64_t n_forward; /* nodes before this index are the forward pass and the losses */
+    int64_t n_forward; /* nodes before this index are the forward pass and the losses; -1: no backward pass yet */
+    int64_t n_once;    /* nodes from this index on are run by egi_plan_run_backward(): n_forward, or where the seed `dy` is made */
     int layer;         /* given to nodes that are emitted now */
 
     void *workspace;
     size_t workspace_bytes, scratch_bytes, sum_bytes; /* sum_bytes: of all temporaries, had none shared memory */
     void *scratch;
+    void *one; /* a scalar 1 of the plan's dtype: the gradient of a loss */
     egi_kernel *kernels; /* one a live node, in order */
     int n_kernels, n_forward_kernels;
 };
@@ -94,6 +99,11 @@ eg_status egi_plan_emit(egi_plan *plan, const egi_op *op, const void *args);
 /** The node that computes `v` last, or NULL. */
 egi_node *egi_plan_producer(const egi_plan *plan, egi_val v);
 
+/** The value whose memory `v` is: itself, or what it is an alias of. */
+egi_val egi_root(const egi_plan *plan, egi_val v);
+/** How many live operations read `v` or an alias of it. */
+int egi_plan_uses(const egi_plan *plan, egi_val v);
+
 /* --- gradients (core/grad.c) -------------------------------------------------------------------------------------- */
 
 /** Appends the backward pass of the scalar `loss` (its own gradient is 1). */
@@ -101,6 +111,9 @@ eg_status egi_plan_backward(egi_plan *plan, egi_val loss);
 /** Appends a backward pass that begins with `dy`, the gradient of `y`, and, where `squares`, sums squared per-sample parameter
  *  gradients instead of gradients. */
 eg_status egi_plan_backward_from(egi_plan *plan, egi_val y, egi_val dy, bool squares);
+/** Does every leaf with a `square` occur once, in an operation with a square rule? Else squares are exact for batch 1 only, as squared
+ *  gradients. */
+bool egi_plan_squares_exact(const egi_plan *plan);
 /** After egi_plan_backward: the gradient of a leaf, or EGI_NONE. */
 egi_val egi_plan_grad(const egi_plan *plan, egi_val leaf);
 
@@ -120,6 +133,11 @@ egi_val egi_square_of(egi_grads *grads, egi_val x);
 
 /** Forward peepholes (core/fuse.c): activation into dense and conv2d, and the like. Before egi_plan_backward(). */
 eg_status egi_plan_fuse(egi_plan *plan);
+/** The value before the softmax or sigmoid that computes `out`, and which one it was, so that a loss can take logits. *head:
+ *  EGI_ACT_SOFTMAX, EGI_ACT_SIGMOID or EGI_ACT_LINEAR (then *logits is `out`). Where a sigmoid cannot be taken apart, *head is SIGMOID
+ *  and *logits is `out`: probabilities. Before egi_plan_backward(). */
+EG_MUST_USE eg_status egi_plan_logits(egi_plan *plan, egi_val out, egi_val *logits, egi_act *head);
+
 /** Prunes, places, prepares. */
 eg_status egi_plan_compile(egi_plan *plan);
 /** Runs everything. Allocates nothing. */

@@ -13,8 +13,8 @@ static _Thread_local char message[512];
 const char *eg_status_words(eg_status status)
 {
     switch (status) {
-#define WORDS(name, number, words)                                                                                     \
-    case EG_##name:                                                                                                    \
+#define WORDS(name, number, words) \
+    case EG_##name:                \
         return words;
         EG_STATUS_LIST(WORDS)
 #undef WORDS

@@ -10,7 +10,8 @@ size_t egi_dtype_size(egi_dtype dtype)
 
 const char *egi_dtype_name(egi_dtype dtype)
 {
-    static const char *const names[] = {[EGI_F32] = "float32", [EGI_F64] = "float64", [EGI_U8] = "uint8", [EGI_I32] = "int32"};
+    static const char *const names[] = {
+        [EGI_F32] = "float32", [EGI_F64] = "float64", [EGI_U8] = "uint8", [EGI_I32] = "int32"};
     return names[dtype];
 }
 
