@@ -1,0 +1,38 @@
+#include "core/ops/check.h"
+
+eg_status egi_check_real(const egi_plan *p, const char *subject, egi_val v, int rank)
+{
+    if (v == EGI_NONE)
+        return egi_fail(EG_ERR_ARG, "%s: no value given", subject);
+    const egi_dtype dtype = egi_dtype_of(p, v);
+    const egi_shape *shape = egi_shape_of(p, v);
+    if (dtype != EGI_F32 && dtype != EGI_F64)
+        return egi_fail(EG_ERR_DTYPE, "%s: wanted float32 or float64, found %s", subject, egi_dtype_name(dtype));
+    if (shape->rank < rank)
+        return egi_fail(EG_ERR_SHAPE, "%s: wanted at least %d dimensions, found shape %s", subject, rank,
+                        egi_shape_format(shape).s);
+    return EG_OK;
+}
+
+eg_status egi_check_is(const egi_plan *p, const char *subject, egi_val v, egi_dtype dtype, egi_shape shape)
+{
+    if (v == EGI_NONE)
+        return egi_fail(EG_ERR_ARG, "%s: no value given", subject);
+    if (egi_dtype_of(p, v) != dtype)
+        return egi_fail(EG_ERR_DTYPE, "%s: wanted %s, found %s", subject, egi_dtype_name(dtype),
+                        egi_dtype_name(egi_dtype_of(p, v)));
+    if (!egi_shape_equal(egi_shape_of(p, v), &shape))
+        return egi_fail(EG_ERR_SHAPE, "%s: wanted shape %s, found %s", subject, egi_shape_format(&shape).s,
+                        egi_shape_format(egi_shape_of(p, v)).s);
+    return EG_OK;
+}
+
+eg_status egi_check_may(const egi_plan *p, const char *subject, egi_val v, egi_dtype dtype, egi_shape shape)
+{
+    return v == EGI_NONE ? EG_OK : egi_check_is(p, subject, v, dtype, shape);
+}
+
+eg_status egi_check_like(const egi_plan *p, const char *subject, egi_val v, egi_val like)
+{
+    return egi_check_is(p, subject, v, egi_dtype_of(p, like), *egi_shape_of(p, like));
+}

@@ -1,0 +1,32 @@
+/** core/ops/check.h: what every operation's check asks of its values. `subject` is "operation: value", e.g. "softmax:
+ * y". */
+#ifndef EGI_OP_CHECK_H
+#define EGI_OP_CHECK_H
+
+#include "core/plan.h"
+
+/** `v` is there, f32 or f64, with at least `rank` dimensions. Errors: ARG, DTYPE, SHAPE. */
+EG_MUST_USE eg_status egi_check_real(const egi_plan *plan, const char *subject, egi_val v, int rank);
+
+/** `v` is there and has this dtype and shape. Errors: ARG, DTYPE, SHAPE, naming both. */
+EG_MUST_USE eg_status egi_check_is(const egi_plan *plan, const char *subject, egi_val v, egi_dtype dtype,
+                                   egi_shape shape);
+
+/** The same, where EGI_NONE is fine too. */
+EG_MUST_USE eg_status egi_check_may(const egi_plan *plan, const char *subject, egi_val v, egi_dtype dtype,
+                                    egi_shape shape);
+
+/** `v` is there with the dtype and shape of `like`. */
+EG_MUST_USE eg_status egi_check_like(const egi_plan *plan, const char *subject, egi_val v, egi_val like);
+
+/** Rows and columns of a value seen as (product of the leading dimensions, last dimension). */
+static inline int64_t egi_columns(const egi_tensor *t)
+{
+    return t->shape.dim[t->shape.rank - 1];
+}
+static inline int64_t egi_rows(const egi_tensor *t)
+{
+    return egi_shape_span(&t->shape, 0, t->shape.rank - 1);
+}
+
+#endif
