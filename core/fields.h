@@ -34,8 +34,10 @@ typedef struct egi_field {
     double min, max;      /* of INT, REAL and each part of PAIR, DIMS, PAD */
     const char *const *choices; /* NULL-ended */
     const char *help;
-    const char *automatic; /* INT, REAL: this word is accepted too and means `automatic_value` (e.g. "auto") */
-    double automatic_value;
+    const char *automatic; /* INT, REAL, PAIR: this word is accepted too and means `automatic_value` (e.g. "auto"); "null" takes
+                              JSON's null too */
+    double automatic_value; /* of both parts of a PAIR; may lie outside of min..max, so that it means nothing else */
+    const char *alias;      /* another key for the same, e.g. Keras 1's; NULL: none */
 } egi_field;
 
 #define EGI_INT(T, f, d, lo, hi, h)  {.name = #f, .kind = EGI_FIELD_INT, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), .help = (h)}
@@ -51,7 +53,8 @@ typedef struct egi_field {
 /** Writes every field's default into `config`; required fields stay as they are. */
 EG_MUST_USE eg_status egi_fields_defaults(const egi_field *fields, int n, void *config);
 
-/** Parses one field from JSON. `keras_major` decides names that changed. Errors: FORMAT with key, wanted, found. */
+/** Parses one field from JSON. `keras_major` decides names that changed. null is the default of a field that has one.
+ *  Errors: FORMAT with key, wanted, found; UNSUPPORTED for an activation that is not known. */
 EG_MUST_USE eg_status egi_field_from_json(const egi_field *field, void *config, const json_t *value, int keras_major);
 
 /** Parses one field from text (a YAML scalar, a key=value argument). Errors: CONFIG with key, wanted, found. */
@@ -60,7 +63,7 @@ EG_MUST_USE eg_status egi_field_from_text(const egi_field *field, void *config, 
 /** The value as text that egi_field_from_text() reads back to the same value. */
 void egi_field_print(const egi_field *field, const void *config, char *text, size_t room);
 
-/** The field called `name`, or NULL. */
+/** The field called `name`, by its name or its alias, or NULL. */
 const egi_field *egi_field_find(const egi_field *fields, int n, const char *name);
 
 /** Up to three names near a mistyped one ("finetune.lrr" -> "finetune.lr"), joined by ", "; "" when none is near. */
