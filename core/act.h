@@ -6,26 +6,27 @@
 
 #include <stdbool.h>
 
-/** name, Keras' name. Kinds before ELU have a derivative that follows from the output alone: they fuse into dense and conv2d. */
-#define EGI_ACT_LIST(X)                                                                                                \
-    X(LINEAR, "linear")                                                                                                \
-    X(RELU, "relu")                                                                                                    \
-    X(RELU6, "relu6")                                                                                                  \
-    X(SIGMOID, "sigmoid")                                                                                              \
-    X(TANH, "tanh")                                                                                                    \
-    X(LEAKY_RELU, "leaky_relu")     /* slope `alpha` */                                                                \
-    X(ELU, "elu")                   /* alpha (exp(x) - 1) */                                                           \
-    X(SELU, "selu")                                                                                                    \
-    X(SOFTPLUS, "softplus")                                                                                            \
-    X(SOFTSIGN, "softsign")                                                                                            \
-    X(EXPONENTIAL, "exponential")                                                                                      \
-    X(SILU, "silu")                                                                                                    \
-    X(GELU, "gelu")                 /* erf form */                                                                     \
-    X(GELU_TANH, "gelu_tanh")       /* tanh form */                                                                    \
-    X(HARD_SIGMOID, "hard_sigmoid") /* Keras 3: relu6(x + 3) / 6 */                                                    \
-    X(HARD_SIGMOID2, "hard_sigmoid2") /* Keras 2: clip(0.2 x + 0.5, 0, 1) */                                           \
-    X(HARD_SILU, "hard_silu")                                                                                          \
-    X(RELU_GENERAL, "relu_general") /* the ReLU layer: slope alpha, max_value, threshold */                            \
+/** name, Keras' name. Kinds before ELU have a derivative that follows from the output alone: they fuse into dense and
+ * conv2d. */
+#define EGI_ACT_LIST(X)                                                                     \
+    X(LINEAR, "linear")                                                                     \
+    X(RELU, "relu")                                                                         \
+    X(RELU6, "relu6")                                                                       \
+    X(SIGMOID, "sigmoid")                                                                   \
+    X(TANH, "tanh")                                                                         \
+    X(LEAKY_RELU, "leaky_relu") /* slope `alpha` */                                         \
+    X(ELU, "elu")               /* alpha (exp(x) - 1) */                                    \
+    X(SELU, "selu")                                                                         \
+    X(SOFTPLUS, "softplus")                                                                 \
+    X(SOFTSIGN, "softsign")                                                                 \
+    X(EXPONENTIAL, "exponential")                                                           \
+    X(SILU, "silu")                                                                         \
+    X(GELU, "gelu")                   /* erf form */                                        \
+    X(GELU_TANH, "gelu_tanh")         /* tanh form */                                       \
+    X(HARD_SIGMOID, "hard_sigmoid")   /* Keras 3: relu6(x + 3) / 6 */                       \
+    X(HARD_SIGMOID2, "hard_sigmoid2") /* Keras 2: clip(0.2 x + 0.5, 0, 1) */                \
+    X(HARD_SILU, "hard_silu")                                                               \
+    X(RELU_GENERAL, "relu_general") /* the ReLU layer: slope alpha, max_value, threshold */ \
     X(SOFTMAX, "softmax")           /* not pointwise: layers emit the softmax operation for it */
 
 typedef enum egi_act {
@@ -38,8 +39,8 @@ typedef enum egi_act {
 /** Keras' name of a kind. */
 const char *egi_act_name(egi_act act);
 
-/** The kind for a Keras name of generation `keras_major` (1, 2 or 3; it decides hard_sigmoid). Also "swish", "hard_swish".
- *  Errors: UNSUPPORTED, naming it. */
+/** The kind for a Keras name of generation `keras_major` (1, 2 or 3; it decides hard_sigmoid). Also "swish",
+ * "hard_swish". Errors: UNSUPPORTED, naming it. */
 EG_MUST_USE eg_status egi_act_parse(egi_act *out, const char *name, int keras_major);
 
 /** Does the derivative follow from the output alone? */

@@ -24,10 +24,12 @@ struct eg_context {
 /** eg_context_create() with the list of devices, which only api/ knows. `types` ends with NULL. */
 eg_status egi_context_create(eg_context **out, const eg_context_options *options, const egi_device_type *const *types);
 
-/** `count * size` bytes, zeroed, aligned to 64. A count of 0 gives a block too. Errors: NOMEM (also when the product overflows). */
+/** `count * size` bytes, zeroed, aligned to 64. A count of 0 gives a block too. Errors: NOMEM (also when the product
+ * overflows). */
 EG_MUST_USE eg_status egi_alloc(void *out, eg_context *context, int64_t count, size_t size);
 
-/** Grows `*block` from `old_count` to `count` elements; new ones are zeroed; on failure the old block stays. `*block` may be NULL. */
+/** Grows `*block` from `old_count` to `count` elements; new ones are zeroed; on failure the old block stays. `*block`
+ * may be NULL. */
 EG_MUST_USE eg_status egi_grow(void *block, eg_context *context, int64_t old_count, int64_t count, size_t size);
 
 /** Releases a block of egi_alloc(); NULL is fine. */

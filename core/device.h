@@ -12,16 +12,16 @@ struct egi_kernel {
     eg_status (*run)(const egi_kernel *kernel, const egi_control *control);
     void (*destroy)(egi_device *device, egi_kernel *kernel); /* releases `state`; may be NULL */
     const egi_op *op;
-    const void *args;      /* borrowed from the plan */
-    const egi_tensor *t;   /* the plan's tensor table, indexed by egi_val; addresses are final */
+    const void *args;    /* borrowed from the plan */
+    const egi_tensor *t; /* the plan's tensor table, indexed by egi_val; addresses are final */
     egi_device *device;
-    void *state;           /* the kernel's own, e.g. a oneDNN primitive with its memories */
-    size_t scratch_bytes;  /* wanted by prepare; the plan gives all kernels the same scratch memory */
-    void *scratch;         /* set by the plan after prepare, aligned to 64 */
+    void *state;          /* the kernel's own, e.g. a oneDNN primitive with its memories */
+    size_t scratch_bytes; /* wanted by prepare; the plan gives all kernels the same scratch memory */
+    void *scratch;        /* set by the plan after prepare, aligned to 64 */
 };
 
-/** Fills `out->run`, `state`, `destroy`, `scratch_bytes`. Returns EG_ERR_UNSUPPORTED (cheaply, the message is ignored) when
- *  this version does not serve these dtypes or attributes: the next in the list is asked. */
+/** Fills `out->run`, `state`, `destroy`, `scratch_bytes`. Returns EG_ERR_UNSUPPORTED (cheaply, the message is ignored)
+ * when this version does not serve these dtypes or attributes: the next in the list is asked. */
 typedef eg_status (*egi_prepare_fn)(egi_device *device, egi_kernel *out);
 
 typedef struct egi_fast {

@@ -1,4 +1,5 @@
-/** core/fields.h: one table describes the fields of a config struct; it parses JSON and text, prints, documents and bounds them. */
+/** core/fields.h: one table describes the fields of a config struct; it parses JSON and text, prints, documents and
+ * bounds them. */
 #ifndef EGI_FIELDS_H
 #define EGI_FIELDS_H
 
@@ -30,24 +31,53 @@ typedef struct egi_field {
     const char *name; /* JSON key, or dotted config key */
     egi_field_kind kind;
     size_t offset;
-    const char *fallback; /* text of the default; NULL: required */
-    double min, max;      /* of INT, REAL and each part of PAIR, DIMS, PAD */
+    const char *fallback;       /* text of the default; NULL: required */
+    double min, max;            /* of INT, REAL and each part of PAIR, DIMS, PAD */
     const char *const *choices; /* NULL-ended */
     const char *help;
-    const char *automatic; /* INT, REAL, PAIR: this word is accepted too and means `automatic_value` (e.g. "auto"); "null" takes
-                              JSON's null too */
+    const char *automatic;  /* INT, REAL, PAIR: this word is accepted too and means `automatic_value` (e.g. "auto");
+                               "null" takes  JSON's null too */
     double automatic_value; /* of both parts of a PAIR; may lie outside of min..max, so that it means nothing else */
     const char *alias;      /* another key for the same, e.g. Keras 1's; NULL: none */
 } egi_field;
 
-#define EGI_INT(T, f, d, lo, hi, h)  {.name = #f, .kind = EGI_FIELD_INT, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), .help = (h)}
-#define EGI_REAL(T, f, d, lo, hi, h) {.name = #f, .kind = EGI_FIELD_REAL, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), .help = (h)}
-#define EGI_BOOL(T, f, d, h)         {.name = #f, .kind = EGI_FIELD_BOOL, .offset = offsetof(T, f), .fallback = (d), .help = (h)}
-#define EGI_ACTF(T, f, d, h)         {.name = #f, .kind = EGI_FIELD_ACT, .offset = offsetof(T, f), .fallback = (d), .help = (h)}
-#define EGI_PAIR(T, f, d, lo, hi, h) {.name = #f, .kind = EGI_FIELD_PAIR, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), .help = (h)}
-#define EGI_CHOICE(T, f, d, c, h)    {.name = #f, .kind = EGI_FIELD_CHOICE, .offset = offsetof(T, f), .fallback = (d), .choices = (c), .help = (h)}
-#define EGI_DIMS(T, f, d, lo, hi, h) {.name = #f, .kind = EGI_FIELD_DIMS, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), .help = (h)}
-#define EGI_PAD(T, f, d, lo, hi, h)  {.name = #f, .kind = EGI_FIELD_PAD, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), .help = (h)}
+#define EGI_INT(T, f, d, lo, hi, h)                                                                             \
+    {                                                                                                           \
+        .name = #f, .kind = EGI_FIELD_INT, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), \
+        .help = (h)                                                                                             \
+    }
+#define EGI_REAL(T, f, d, lo, hi, h)                                                                             \
+    {                                                                                                            \
+        .name = #f, .kind = EGI_FIELD_REAL, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), \
+        .help = (h)                                                                                              \
+    }
+#define EGI_BOOL(T, f, d, h)                                                                       \
+    {                                                                                              \
+        .name = #f, .kind = EGI_FIELD_BOOL, .offset = offsetof(T, f), .fallback = (d), .help = (h) \
+    }
+#define EGI_ACTF(T, f, d, h)                                                                      \
+    {                                                                                             \
+        .name = #f, .kind = EGI_FIELD_ACT, .offset = offsetof(T, f), .fallback = (d), .help = (h) \
+    }
+#define EGI_PAIR(T, f, d, lo, hi, h)                                                                             \
+    {                                                                                                            \
+        .name = #f, .kind = EGI_FIELD_PAIR, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), \
+        .help = (h)                                                                                              \
+    }
+#define EGI_CHOICE(T, f, d, c, h)                                                                                    \
+    {                                                                                                                \
+        .name = #f, .kind = EGI_FIELD_CHOICE, .offset = offsetof(T, f), .fallback = (d), .choices = (c), .help = (h) \
+    }
+#define EGI_DIMS(T, f, d, lo, hi, h)                                                                             \
+    {                                                                                                            \
+        .name = #f, .kind = EGI_FIELD_DIMS, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), \
+        .help = (h)                                                                                              \
+    }
+#define EGI_PAD(T, f, d, lo, hi, h)                                                                             \
+    {                                                                                                           \
+        .name = #f, .kind = EGI_FIELD_PAD, .offset = offsetof(T, f), .fallback = (d), .min = (lo), .max = (hi), \
+        .help = (h)                                                                                             \
+    }
 #define EGI_REQUIRED NULL
 
 /** Writes every field's default into `config`; required fields stay as they are. */

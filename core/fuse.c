@@ -99,7 +99,7 @@ eg_status egi_plan_logits(egi_plan *p, egi_val out, egi_val *logits, egi_act *he
     } else if (f && *(egi_act *)field(node->args, f->act) == EGI_ACT_SIGMOID) {
         *head = EGI_ACT_SIGMOID;
         if (egi_plan_uses(p, out) == 0) { /* else somebody reads y before the appended sigmoid would write it */
-            egi_val z;
+            egi_val z = EGI_NONE;
             EG_TRY(split_sigmoid(p, node, f, &z));
             *logits = like(p, z, out);
         }

@@ -1,4 +1,5 @@
-/** core/layer.h: what a layer type is, and what its build and emit functions may call. One file and one line in layers/list.def. */
+/** core/layer.h: what a layer type is, and what its build and emit functions may call. One file and one line in
+ * layers/list.def. */
 #ifndef EGI_LAYER_H
 #define EGI_LAYER_H
 
@@ -18,12 +19,13 @@ typedef struct egi_layer_case {
 } egi_layer_case;
 
 typedef struct egi_layer_type {
-    const char *keras;            /* Keras class name */
-    const char *aliases[4];       /* other class names that mean this, e.g. "Convolution2D", "MaxPool2D" */
-    size_t config;                /* size of the config struct, 0: none */
+    const char *keras;      /* Keras class name */
+    const char *aliases[4]; /* other class names that mean this, e.g. "Convolution2D", "MaxPool2D" */
+    size_t config;          /* size of the config struct, 0: none */
     const egi_field *fields;
     int n_fields;
-    /** Shapes in, parameters declared, shapes out. Called once a call of the layer. Messages need not name the layer: the caller does. */
+    /** Shapes in, parameters declared, shapes out. Called once a call of the layer. Messages need not name the layer:
+     * the caller does. */
     eg_status (*build)(egi_builder *b, const void *config);
     /** Emits the forward pass. */
     eg_status (*emit)(egi_emit *e, const void *config);
@@ -64,15 +66,16 @@ void egi_out_is(egi_emit *e, egi_val v);
 egi_val egi_weight(const egi_emit *e, const char *name);
 /** Is this a training pass (dropout on)? */
 bool egi_emit_training(const egi_emit *e);
-/** Does batch norm use and update batch statistics here? (training pass, layer not frozen, call not recorded training=False) */
+/** Does batch norm use and update batch statistics here? (training pass, layer not frozen, call not recorded
+ * training=False) */
 bool egi_emit_batch_statistics(const egi_emit *e);
 /** Number that tells this dropout from the others of the plan. */
 uint32_t egi_emit_stream(egi_emit *e);
 /** Keras generation of the file, 1 to 3. */
 int egi_emit_keras(const egi_emit *e);
 
-/** Emits y = act(x) into egi_out(): any named activation, softmax too. For layers whose main operation cannot fuse `act`:
- *  `x` is that operation's output. */
+/** Emits y = act(x) into egi_out(): any named activation, softmax too. For layers whose main operation cannot fuse
+ * `act`: `x` is that operation's output. */
 eg_status egi_emit_act(egi_emit *e, egi_act act, egi_val x);
 
 #endif

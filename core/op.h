@@ -16,12 +16,12 @@ typedef int32_t egi_val;
 
 /** What varies from step to step; read by kernels when they run, so that a prepared plan never changes. */
 typedef struct egi_control {
-    uint64_t seed;            /* context's seed */
-    int64_t step;             /* 0 in the first step of a run; Adam's t is step + 1, dropout's stream is step */
-    double lr;                /* learning rate of this step */
-    double strength;          /* lambda of the quadratic anchor */
-    int64_t fisher_class;     /* which class fisher_seed differentiates */
-    int64_t weights_version;  /* raised whenever parameters changed: packed copies of weights are then stale */
+    uint64_t seed;           /* context's seed */
+    int64_t step;            /* 0 in the first step of a run; Adam's t is step + 1, dropout's stream is step */
+    double lr;               /* learning rate of this step */
+    double strength;         /* lambda of the quadratic anchor */
+    int64_t fisher_class;    /* which class fisher_seed differentiates */
+    int64_t weights_version; /* raised whenever parameters changed: packed copies of weights are then stale */
 } egi_control;
 
 #define EGI_MAX_IN  12
@@ -61,8 +61,8 @@ typedef struct egi_op {
     eg_status (*check)(const egi_plan *plan, const void *args);
     /** Emits operations that turn gradients of outputs into gradients of inputs; NULL: not differentiable. */
     eg_status (*grad)(egi_plan *plan, const void *args, egi_grads *grads);
-    /** Emits the accumulation of squared per-sample parameter gradients (Fisher) into egi_square_of() of each parameter,
-     *  given egi_grad_of() of the outputs; NULL: no parameters, or only one sample at a time. */
+    /** Emits the accumulation of squared per-sample parameter gradients (Fisher) into egi_square_of() of each
+     * parameter, given egi_grad_of() of the outputs; NULL: no parameters, or only one sample at a time. */
     eg_status (*square)(egi_plan *plan, const void *args, egi_grads *grads);
     /** Plain loops in double: the oracle for every dtype and device. `t` is indexed by egi_val. */
     void (*reference)(const void *args, const egi_tensor *t, const egi_control *control);
@@ -74,7 +74,7 @@ typedef struct egi_op {
 
 /** Tiers of ops.def: REQUIRED of every device; FUSED: a device without it gets it composed; OPTIONAL. */
 #define EGI_OP_DECLARE(op_name, tier) extern const egi_op egi_op_##op_name;
-#define EG_OP(op_name, tier) EGI_OP_DECLARE(op_name, tier)
+#define EG_OP(op_name, tier)          EGI_OP_DECLARE(op_name, tier)
 #include "core/ops/ops.def"
 #undef EG_OP
 

@@ -9,9 +9,9 @@
 #include "core/device.h"
 
 typedef enum egi_value_kind {
-    EGI_VAL_TEMP,  /* in the workspace while it lives */
-    EGI_VAL_KEPT,  /* in the workspace, but readable after a run: inputs, outputs, losses */
-    EGI_VAL_BOUND  /* memory of somebody else: parameters, gradients, moments */
+    EGI_VAL_TEMP, /* in the workspace while it lives */
+    EGI_VAL_KEPT, /* in the workspace, but readable after a run: inputs, outputs, losses */
+    EGI_VAL_BOUND /* memory of somebody else: parameters, gradients, moments */
 } egi_value_kind;
 
 typedef struct egi_value {
@@ -25,8 +25,8 @@ typedef struct egi_value {
 
 typedef struct egi_node {
     const egi_op *op;
-    void *args;    /* owned */
-    int layer;     /* which call emitted it, for messages and profiles; -1 none */
+    void *args; /* owned */
+    int layer;  /* which call emitted it, for messages and profiles; -1 none */
     bool dead;
 } egi_node;
 
@@ -34,9 +34,9 @@ struct egi_plan {
     eg_context *context;
     egi_dtype dtype; /* of computed values: f32, or f64 in tests */
     int64_t batch;
-    bool training; /* layers: dropout on; batch norm as the model says */
-    bool want_grad; /* a backward pass will be derived: layers emit what only gradients need (max pooling's index) */
-    bool replay;    /* the backward part runs several times after one forward part: forward values outlive it */
+    bool training;    /* layers: dropout on; batch norm as the model says */
+    bool want_grad;   /* a backward pass will be derived: layers emit what only gradients need (max pooling's index) */
+    bool replay;      /* the backward part runs several times after one forward part: forward values outlive it */
     eg_status status; /* the first failure sticks */
 
     egi_value *values; /* index 0 is EGI_NONE */
@@ -45,18 +45,20 @@ struct egi_plan {
     egi_node *nodes;
     int64_t n_nodes, nodes_capacity;
     int64_t n_forward; /* nodes before this index are the forward pass and the losses; -1: no backward pass yet */
-    int64_t n_once;    /* nodes from this index on are run by egi_plan_run_backward(): n_forward, or where the seed `dy` is made */
-    int layer;         /* given to nodes that are emitted now */
+    int64_t n_once; /* nodes from this index on are run by egi_plan_run_backward(): n_forward, or where the seed `dy` is
+                       made */
+    int layer;      /* given to nodes that are emitted now */
 
     void *workspace;
     size_t workspace_bytes, scratch_bytes, sum_bytes; /* sum_bytes: of all temporaries, had none shared memory */
     void *scratch;
-    void *one; /* a scalar 1 of the plan's dtype: the gradient of a loss */
+    void *one;           /* a scalar 1 of the plan's dtype: the gradient of a loss */
     egi_kernel *kernels; /* one a live node, in order */
     int n_kernels, n_forward_kernels;
 };
 
-EG_MUST_USE eg_status egi_plan_create(egi_plan **out, eg_context *context, int64_t batch, egi_dtype dtype, bool training);
+EG_MUST_USE eg_status egi_plan_create(egi_plan **out, eg_context *context, int64_t batch, egi_dtype dtype,
+                                      bool training);
 void egi_plan_free(egi_plan *plan);
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
@@ -75,8 +77,8 @@ egi_val egi_plan_bind(egi_plan *plan, egi_dtype dtype, egi_shape shape, void *da
 egi_val egi_alias(egi_plan *plan, egi_val v, egi_shape shape);
 /** Makes `v` readable after a run. */
 void egi_plan_keep(egi_plan *plan, egi_val v);
-/** Marks a bound value as a leaf with a gradient, written to the bound value `grad` (EGI_NONE: into a kept temporary that
- *  egi_plan_grad() names after egi_plan_backward()). */
+/** Marks a bound value as a leaf with a gradient, written to the bound value `grad` (EGI_NONE: into a kept temporary
+ * that egi_plan_grad() names after egi_plan_backward()). */
 void egi_plan_leaf(egi_plan *plan, egi_val v, egi_val grad);
 
 const egi_shape *egi_shape_of(const egi_plan *plan, egi_val v);
@@ -93,8 +95,7 @@ static inline int64_t egi_dim(const egi_plan *plan, egi_val v, int axis)
 eg_status egi_plan_emit(egi_plan *plan, const egi_op *op, const void *args);
 
 /** EGI_EMIT(plan, dense, .x = x, .w = w, .y = y): appends an operation; a status. */
-#define EGI_EMIT(plan, op_name, ...)                                                                                   \
-    egi_plan_emit((plan), &egi_op_##op_name, &(egi_##op_name){__VA_ARGS__})
+#define EGI_EMIT(plan, op_name, ...) egi_plan_emit((plan), &egi_op_##op_name, &(egi_##op_name){__VA_ARGS__})
 
 /** The node that computes `v` last, or NULL. */
 egi_node *egi_plan_producer(const egi_plan *plan, egi_val v);
@@ -108,11 +109,11 @@ int egi_plan_uses(const egi_plan *plan, egi_val v);
 
 /** Appends the backward pass of the scalar `loss` (its own gradient is 1). */
 eg_status egi_plan_backward(egi_plan *plan, egi_val loss);
-/** Appends a backward pass that begins with `dy`, the gradient of `y`, and, where `squares`, sums squared per-sample parameter
- *  gradients instead of gradients. */
+/** Appends a backward pass that begins with `dy`, the gradient of `y`, and, where `squares`, sums squared per-sample
+ * parameter gradients instead of gradients. */
 eg_status egi_plan_backward_from(egi_plan *plan, egi_val y, egi_val dy, bool squares);
-/** Does every leaf with a `square` occur once, in an operation with a square rule? Else squares are exact for batch 1 only, as squared
- *  gradients. */
+/** Does every leaf with a `square` occur once, in an operation with a square rule? Else squares are exact for batch 1
+ * only, as squared gradients. */
 bool egi_plan_squares_exact(const egi_plan *plan);
 /** After egi_plan_backward: the gradient of a leaf, or EGI_NONE. */
 egi_val egi_plan_grad(const egi_plan *plan, egi_val leaf);
@@ -122,20 +123,22 @@ egi_val egi_plan_grad(const egi_plan *plan, egi_val leaf);
 bool egi_grad_wanted(const egi_grads *grads, egi_val x);
 /** The gradient of output `y`, with y's shape. EGI_NONE when nothing flows there. */
 egi_val egi_grad_of(egi_grads *grads, egi_val y);
-/** A value with x's shape that the rule's next operation writes a contribution to x's gradient into. Only when wanted. */
+/** A value with x's shape that the rule's next operation writes a contribution to x's gradient into. Only when wanted.
+ */
 egi_val egi_grad_into(egi_grads *grads, egi_val x);
 /** The existing value `dx` (of x's count) is the contribution: nothing is copied. Only when wanted. */
 void egi_grad_pass(egi_grads *grads, egi_val x, egi_val dx);
-/** In a `square` rule: where the squares of parameter `x` are summed (an operation adds to it), or EGI_NONE when not wanted. */
+/** In a `square` rule: where the squares of parameter `x` are summed (an operation adds to it), or EGI_NONE when not
+ * wanted. */
 egi_val egi_square_of(egi_grads *grads, egi_val x);
 
 /* --- compiling and running ---------------------------------------------------------------------------------------- */
 
 /** Forward peepholes (core/fuse.c): activation into dense and conv2d, and the like. Before egi_plan_backward(). */
 eg_status egi_plan_fuse(egi_plan *plan);
-/** The value before the softmax or sigmoid that computes `out`, and which one it was, so that a loss can take logits. *head:
- *  EGI_ACT_SOFTMAX, EGI_ACT_SIGMOID or EGI_ACT_LINEAR (then *logits is `out`). Where a sigmoid cannot be taken apart, *head is SIGMOID
- *  and *logits is `out`: probabilities. Before egi_plan_backward(). */
+/** The value before the softmax or sigmoid that computes `out`, and which one it was, so that a loss can take logits.
+ * *head: EGI_ACT_SOFTMAX, EGI_ACT_SIGMOID or EGI_ACT_LINEAR (then *logits is `out`). Where a sigmoid cannot be taken
+ * apart, *head is SIGMOID and *logits is `out`: probabilities. Before egi_plan_backward(). */
 EG_MUST_USE eg_status egi_plan_logits(egi_plan *plan, egi_val out, egi_val *logits, egi_act *head);
 
 /** Prunes, places, prepares. */

@@ -18,19 +18,19 @@ eg_status egi_fail(eg_status code, const char *format, ...) EGI_PRINTF(2, 3);
 eg_status egi_fail_prefix(eg_status code, const char *format, ...) EGI_PRINTF(2, 3);
 
 /** Passes a failure up unchanged. */
-#define EG_TRY(call)                                                                                                   \
-    do {                                                                                                               \
-        const eg_status eg_try_status_ = (call);                                                                       \
-        if (eg_try_status_ != EG_OK)                                                                                   \
-            return eg_try_status_;                                                                                     \
+#define EG_TRY(call)                             \
+    do {                                         \
+        const eg_status eg_try_status_ = (call); \
+        if (eg_try_status_ != EG_OK)             \
+            return eg_try_status_;               \
     } while (0)
 
 /** Passes a failure up through the label `done`, where `status` is a local of type eg_status. */
-#define EG_TRY_GOTO(status, call)                                                                                      \
-    do {                                                                                                               \
-        (status) = (call);                                                                                             \
-        if ((status) != EG_OK)                                                                                         \
-            goto done;                                                                                                 \
+#define EG_TRY_GOTO(status, call) \
+    do {                          \
+        (status) = (call);        \
+        if ((status) != EG_OK)    \
+            goto done;            \
     } while (0)
 
 #endif

@@ -20,10 +20,13 @@ typedef struct egi_shape {
 } egi_shape;
 
 /** EGI_SHAPE(n, h, w, c): a shape literal of 1 to 8 dimensions. */
-#define EGI_SHAPE(...)                                                                                                 \
+#define EGI_SHAPE(...) \
     ((egi_shape){.rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), .dim = {__VA_ARGS__}})
 /** The same as an initializer of static data (ISO C has no constant compound literals). */
-#define EGI_STATIC_SHAPE(...) {.rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), .dim = {__VA_ARGS__}}
+#define EGI_STATIC_SHAPE(...)                                                                     \
+    {                                                                                             \
+        .rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), .dim = { __VA_ARGS__ } \
+    }
 #define EGI_SCALAR ((egi_shape){.rank = 0})
 
 /** Product of the dimensions, 1 for a scalar. The shape was checked by egi_shape_check(). */

@@ -19,56 +19,63 @@ struct eg_dataset {
     float *targets;                  /* (n, target_shape) or NULL: regression, or several labels at once */
     egi_shape target_shape;
     int64_t classes;
-    char **class_names;              /* classes, or NULL; owned */
-    char **files;                    /* (n) or NULL: names of image files; owned */
+    char **class_names; /* classes, or NULL; owned */
+    char **files;       /* (n) or NULL: names of image files; owned */
     bool has_test;
-    char source_text[256];           /* eg_dataset_source() */
+    char source_text[256]; /* eg_dataset_source() */
 };
 
 /** A set with the examples `index[0..n)` of `d` copied, in that order. Owner: caller. */
 EG_MUST_USE eg_status egi_dataset_pick(eg_dataset **out, const eg_dataset *d, const int64_t *index, int64_t n);
 
-/** A seeded split: `share` (0 to 1) of the examples, drawn per class in proportion, go to *second, the rest to *first. Index lists,
- *  each sorted; owner: caller, egi_free(). Every class with at least 2 examples has one on both sides. */
+/** A seeded split: `share` (0 to 1) of the examples, drawn per class in proportion, go to *second, the rest to *first.
+ * Index lists, each sorted; owner: caller, egi_free(). Every class with at least 2 examples has one on both sides. */
 EG_MUST_USE eg_status egi_dataset_split(int64_t **first, int64_t *n_first, int64_t **second, int64_t *n_second,
                                         const eg_dataset *d, double share, uint64_t seed);
 
 /** How stored values become what a network expects: y_c = (x_c' - shift_c) * scale_c, c' reversed where bgr. */
 typedef enum egi_preprocess_kind {
-    EGI_PRE_NONE, EGI_PRE_UNIT, EGI_PRE_TF, EGI_PRE_CAFFE, EGI_PRE_TORCH, EGI_PRE_CUSTOM
+    EGI_PRE_NONE,
+    EGI_PRE_UNIT,
+    EGI_PRE_TF,
+    EGI_PRE_CAFFE,
+    EGI_PRE_TORCH,
+    EGI_PRE_CUSTOM
 } egi_preprocess_kind;
 
 typedef struct egi_preprocess {
     egi_preprocess_kind kind;
     bool bgr;
-    int channels;               /* 1: the same for all channels */
+    int channels; /* 1: the same for all channels */
     float shift[4], scale[4];
 } egi_preprocess;
 
-/** "none", "unit" (x/255), "tf" (x/127.5 - 1), "caffe" (BGR minus means), "torch" (x/255, ImageNet mean and std), or "MEAN/STD" with
- *  one number or three separated by commas. Errors: CONFIG. */
+/** "none", "unit" (x/255), "tf" (x/127.5 - 1), "caffe" (BGR minus means), "torch" (x/255, ImageNet mean and std), or
+ * "MEAN/STD" with one number or three separated by commas. Errors: CONFIG. */
 EG_MUST_USE eg_status egi_preprocess_parse(egi_preprocess *out, const char *text);
 /** e.g. "unit (x/255)" */
 void egi_preprocess_print(const egi_preprocess *p, char *text, size_t room);
 
 /** Fills dst (count, shape of input i) with examples index[0..count), converted by `p` (NULL: values as they are).
  *  A network shape that differs from the stored one is served where nothing is guessed: (h, w) <-> (h, w, 1), and any
- *  reshape of the same count to a flat vector; else SHAPE names both. Runs on the context's threads; does not allocate. */
+ *  reshape of the same count to a flat vector; else SHAPE names both. Runs on the context's threads; does not allocate.
+ */
 EG_MUST_USE eg_status egi_batch_fill(const eg_dataset *d, int input, const int64_t *index, int64_t count,
                                      const egi_preprocess *p, const egi_shape *wanted, float *dst);
 
 /** Can examples of `d` be fed to an input of this per-sample shape? Errors: SHAPE, naming both. */
 EG_MUST_USE eg_status egi_dataset_fits(const eg_dataset *d, int input, const egi_shape *wanted);
 
-/* --- exemplar buffers ----------------------------------------------------------------------------------------------- */
+/* --- exemplar buffers -----------------------------------------------------------------------------------------------
+ */
 
 typedef enum egi_buffer_kind { EGI_BUFFER_RESERVOIR, EGI_BUFFER_BALANCED, EGI_BUFFER_HERDING } egi_buffer_kind;
 
 /** Chooses at most `count` examples of `d` to remember; index list, owner: caller.
- *  reservoir: uniform (algorithm R, item n kept with probability count / n, the draw inclusive); balanced: the same number a class, as
- *  far as there are; herding (Rebuffi et al. 2017, iCaRL): greedily the mean of L2-normalised `features` (n, dim), per class; features
- *  may be NULL for the other kinds. */
-EG_MUST_USE eg_status egi_buffer_choose(int64_t **index, int64_t *n, const eg_dataset *d, egi_buffer_kind kind, int64_t count,
-                                        const float *features, int64_t dim, uint64_t seed);
+ *  reservoir: uniform (algorithm R, item n kept with probability count / n, the draw inclusive); balanced: the same
+ * number a class, as far as there are; herding (Rebuffi et al. 2017, iCaRL): greedily the mean of L2-normalised
+ * `features` (n, dim), per class; features may be NULL for the other kinds. */
+EG_MUST_USE eg_status egi_buffer_choose(int64_t **index, int64_t *n, const eg_dataset *d, egi_buffer_kind kind,
+                                        int64_t count, const float *features, int64_t dim, uint64_t seed);
 
 #endif

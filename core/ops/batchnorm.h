@@ -4,11 +4,11 @@
 #include "core/act.h"
 #include "core/op.h"
 
-/** Training: y = gamma (x - mean) / sqrt(var + epsilon) + beta over all dimensions but the last; statistics in double or by
- *  two passes, never in low precision. moving = moving * momentum + batch * (1 - momentum), in place; the variance is the biased
- *  one unless `unbiased` (Keras 2's fused path: N / (N - 1), N = 1 counts as biased).
- *  x: (..., c)  gamma, beta: (c) or EGI_NONE  moving_*: (c), read and written  y: like x  mean, istd: (c), for the gradient.
- *  Gradient (Ioffe & Szegedy 2015): batchnorm_grad. */
+/** Training: y = gamma (x - mean) / sqrt(var + epsilon) + beta over all dimensions but the last; statistics in double
+ * or by two passes, never in low precision. moving = moving * momentum + batch * (1 - momentum), in place; the variance
+ * is the biased one unless `unbiased` (Keras 2's fused path: N / (N - 1), N = 1 counts as biased). x: (..., c)  gamma,
+ * beta: (c) or EGI_NONE  moving_*: (c), read and written  y: like x  mean, istd: (c), for the gradient. Gradient (Ioffe
+ * & Szegedy 2015): batchnorm_grad. */
 typedef struct egi_batchnorm {
     egi_val x, gamma, beta, moving_mean, moving_var, y, mean, istd;
     float epsilon, momentum;
@@ -34,8 +34,8 @@ typedef struct egi_batchnorm_infer_grad {
     float epsilon;
 } egi_batchnorm_infer_grad;
 
-/** fgamma += sum_n (sum over positions of dy xhat)^2, fbeta += sum_n (sum over positions of dy)^2. Either may be EGI_NONE.
- *  dy, x: (n, ..., c). */
+/** fgamma += sum_n (sum over positions of dy xhat)^2, fbeta += sum_n (sum over positions of dy)^2. Either may be
+ * EGI_NONE. dy, x: (n, ..., c). */
 typedef struct egi_batchnorm_infer_square {
     egi_val dy, x, mean, var, fgamma, fbeta;
     float epsilon;

@@ -4,14 +4,15 @@
 #include "core/act.h"
 #include "core/op.h"
 
-/** Geometry in the order height, width. `pad` is the padding before (top, left); after it follows from the output's size. */
+/** Geometry in the order height, width. `pad` is the padding before (top, left); after it follows from the output's
+ * size. */
 typedef struct egi_conv_geometry {
     int64_t stride[2], pad[2], dilation[2];
     int64_t groups;
 } egi_conv_geometry;
 
-/** y = act(x * w + b), cross-correlation as Keras computes it.  x: (n, h, w, c)  w: (kh, kw, c / groups, f)  b: (f) or EGI_NONE
- *  y: (n, oh, ow, f). */
+/** y = act(x * w + b), cross-correlation as Keras computes it.  x: (n, h, w, c)  w: (kh, kw, c / groups, f)  b: (f) or
+ * EGI_NONE y: (n, oh, ow, f). */
 typedef struct egi_conv2d {
     egi_val x, w, b, y;
     egi_conv_geometry g;
@@ -37,7 +38,8 @@ typedef struct egi_conv2d_square {
     egi_conv_geometry g;
 } egi_conv2d_square;
 
-/** Keras' padding: `same`: out = ceil(in / s), the odd pixel goes bottom/right; `valid`: none. Sets *out and *before. */
+/** Keras' padding: `same`: out = ceil(in / s), the odd pixel goes bottom/right; `valid`: none. Sets *out and *before.
+ */
 void egi_conv_same(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t *out, int64_t *before);
 /** Output size of `valid`; 0 or less when the window does not fit. */
 int64_t egi_conv_valid(int64_t in, int64_t kernel, int64_t stride, int64_t dilation);

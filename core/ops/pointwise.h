@@ -28,8 +28,8 @@ typedef struct egi_softmax_grad {
     egi_val dy, y, dx;
 } egi_softmax_grad;
 
-/** y_i = x_i / (1 - rate) where u_i >= rate, else 0. u: Philox keyed by (control.seed, EGI_RNG_DROPOUT), counter (i / 4, stream,
- *  control.step), word i % 4: the backward pass is the same operation on the gradient. */
+/** y_i = x_i / (1 - rate) where u_i >= rate, else 0. u: Philox keyed by (control.seed, EGI_RNG_DROPOUT), counter (i /
+ * 4, stream, control.step), word i % 4: the backward pass is the same operation on the gradient. */
 typedef struct egi_dropout {
     egi_val x, y;
     float rate;

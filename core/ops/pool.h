@@ -7,8 +7,9 @@ typedef struct egi_pool_geometry {
     int64_t window[2], stride[2], pad[2]; /* pad: before (top, left) */
 } egi_pool_geometry;
 
-/** Largest value of each window; outside counts as -inf.  x: (n, h, w, c)  y: (n, oh, ow, c)  index: like y, uint8, which position of
- *  the window won (the first of equals, row-major), or EGI_NONE when no gradient is wanted. Windows of at most 255 positions. */
+/** Largest value of each window; outside counts as -inf.  x: (n, h, w, c)  y: (n, oh, ow, c)  index: like y, uint8,
+ * which position of the window won (the first of equals, row-major), or EGI_NONE when no gradient is wanted. Windows of
+ * at most 255 positions. */
 typedef struct egi_maxpool {
     egi_val x, y, index;
     egi_pool_geometry g;

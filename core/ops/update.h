@@ -16,9 +16,9 @@ typedef struct egi_segment {
  *    g *= min(1, clip_norm / norm) where clip_norm > 0
  *    w -= lr weight_decay w
  *    w, m, v by the optimizer's own formula, with lr = control.lr * segment.lr_scale
- *  penalty: scalar: sum l1 |w| + l2 w^2 + strength / 2 omega (w - anchor)^2 of the weights before the update; EGI_NONE: not wanted.
- *  w, grad, m, v, anchor, omega: (count). anchor and omega: both or neither; m, v as the optimizer needs.
- *  w, m, v are read and written (they stand in `in` and `out`). */
+ *  penalty: scalar: sum l1 |w| + l2 w^2 + strength / 2 omega (w - anchor)^2 of the weights before the update; EGI_NONE:
+ * not wanted. w, grad, m, v, anchor, omega: (count). anchor and omega: both or neither; m, v as the optimizer needs. w,
+ * m, v are read and written (they stand in `in` and `out`). */
 typedef struct egi_update {
     egi_val w, grad, m, v, anchor, omega, norm, penalty;
     const egi_segment *segments; /* borrowed; outlives the plan */
@@ -32,10 +32,12 @@ typedef egi_update egi_sgd;
 /** Keras' Adam: alpha = lr sqrt(1 - beta2^t) / (1 - beta1^t); m += (g - m)(1 - beta1); v += (g^2 - v)(1 - beta2);
  *  w -= alpha m / (sqrt(v) + epsilon). AdamW is this with weight_decay. */
 typedef egi_update egi_adam;
-/** Keras' RMSprop: v = rho v + (1 - rho) g^2; momentum > 0: m = momentum m + lr g / sqrt(v + epsilon); w -= m; else w -= lr g / sqrt(v + epsilon). */
+/** Keras' RMSprop: v = rho v + (1 - rho) g^2; momentum > 0: m = momentum m + lr g / sqrt(v + epsilon); w -= m; else w
+ * -= lr g / sqrt(v + epsilon). */
 typedef egi_update egi_rmsprop;
 
-/** norm: scalar, sqrt of the sum over all segments of g^2, with g including the penalties as above (before clipping). */
+/** norm: scalar, sqrt of the sum over all segments of g^2, with g including the penalties as above (before clipping).
+ */
 typedef egi_update egi_update_norm;
 
 /** f += x^2, elementwise: squared gradients of one sample. x, f: same count. */

@@ -1,4 +1,5 @@
-/** engram/config.h: the configuration of a run: dotted keys with text values, the same in files, on the command line and here. */
+/** engram/config.h: the configuration of a run: dotted keys with text values, the same in files, on the command line
+ * and here. */
 #ifndef ENGRAM_CONFIG_H
 #define ENGRAM_CONFIG_H
 
@@ -17,11 +18,12 @@ EG_API EG_MUST_USE eg_status eg_config_create(eg_config **out, eg_context *conte
 EG_API EG_MUST_USE eg_status eg_config_clone(eg_config **out, const eg_config *config);
 EG_API void eg_config_free(eg_config *config);
 
-/** Sets "finetune.lr" to "1e-3". Lists ("data.keep") are separated by commas. Errors: CONFIG (unknown key: the nearest keys; bad value:
- *  wanted and found). */
+/** Sets "finetune.lr" to "1e-3". Lists ("data.keep") are separated by commas. Errors: CONFIG (unknown key: the nearest
+ * keys; bad value: wanted and found). */
 EG_API EG_MUST_USE eg_status eg_config_set(eg_config *config, const char *key, const char *text);
 
-/** Reads a YAML file over what is set. Errors: IO; CONFIG: eg_config_errors() then has all of them, a line each, "file:line:column: ...". */
+/** Reads a YAML file over what is set. Errors: IO; CONFIG: eg_config_errors() then has all of them, a line each,
+ * "file:line:column: ...". */
 EG_API EG_MUST_USE eg_status eg_config_load(eg_config *config, const char *path);
 EG_API const char *eg_config_errors(const eg_config *config);
 
@@ -32,7 +34,8 @@ EG_API const char *eg_config_get(const eg_config *config, const char *key);
 EG_API EG_MUST_USE eg_status eg_config_print(char **out, const eg_config *config);
 
 typedef struct eg_config_entry {
-    const char *key, *kind, *fallback, *choices, *help; /**< kind: "integer", "number", "boolean", "choice", "text", "list"; choices "a|b|c" or "" */
+    const char *key, *kind, *fallback, *choices,
+        *help; /**< kind: "integer", "number", "boolean", "choice", "text", "list"; choices "a|b|c" or "" */
     double min, max;
 } eg_config_entry;
 

@@ -13,7 +13,8 @@ extern "C" {
 
 typedef struct eg_context eg_context;
 
-/** Where memory comes from. `alloc` returns at least `bytes` bytes aligned to 64, or NULL; `release` takes what `alloc` gave. */
+/** Where memory comes from. `alloc` returns at least `bytes` bytes aligned to 64, or NULL; `release` takes what `alloc`
+ * gave. */
 typedef struct eg_allocator {
     void *(*alloc)(void *user, size_t bytes);
     void (*release)(void *user, void *block);
@@ -35,7 +36,10 @@ typedef struct eg_context_options {
     void *log_user;
 } eg_context_options;
 
-#define EG_CONTEXT_OPTIONS_INIT {sizeof(eg_context_options), NULL, 1, 0, NULL, NULL, NULL}
+#define EG_CONTEXT_OPTIONS_INIT                                  \
+    {                                                            \
+        sizeof(eg_context_options), NULL, 1, 0, NULL, NULL, NULL \
+    }
 
 /** Makes a context. `options` may be NULL. Owner: the caller, eg_context_free(). Errors: NOMEM, ARG, DEVICE.
  *  Threads: a context and what was made from it are used by one thread at a time. */
@@ -50,7 +54,8 @@ EG_API const char *eg_context_device(const eg_context *context);
 /** Threads that kernels use. */
 EG_API int eg_context_threads(const eg_context *context);
 
-/** One line about processor, vector units and the libraries in use, e.g. "cpu, 2 threads, avx2, oneDNN 2.6.3". Owner: the context. */
+/** One line about processor, vector units and the libraries in use, e.g. "cpu, 2 threads, avx2, oneDNN 2.6.3". Owner:
+ * the context. */
 EG_API const char *eg_context_describe(const eg_context *context);
 
 #ifdef __cplusplus

@@ -16,15 +16,16 @@ typedef enum eg_dtype { EG_DTYPE_F32 = 0, EG_DTYPE_U8 = 2 } eg_dtype;
 
 typedef enum eg_part { EG_PART_TRAIN = 0, EG_PART_TEST = 1, EG_PART_ALL = 2 } eg_part;
 
-/** Loads a part of a data set: a folder of IDX files, of CIFAR binary files, of one folder per class of PNG/JPEG (with train/ and test/
- *  above them or not); an .npy/.npz, .csv, .idx file; each gzipped or not. "PATH:train" and "PATH:test" override `part`.
- *  A set without a test part: asking for TEST gives all of it, and eg_dataset_has_test() is false.
+/** Loads a part of a data set: a folder of IDX files, of CIFAR binary files, of one folder per class of PNG/JPEG (with
+ * train/ and test/ above them or not); an .npy/.npz, .csv, .idx file; each gzipped or not. "PATH:train" and "PATH:test"
+ * override `part`. A set without a test part: asking for TEST gives all of it, and eg_dataset_has_test() is false.
  *  Owner: caller, eg_dataset_free(). Errors: IO, DATA (what, wanted, found), NOMEM. */
 EG_API EG_MUST_USE eg_status eg_dataset_load(eg_dataset **out, eg_context *context, const char *path, eg_part part);
 
 /** A set over arrays that are copied. x: (n, shape) of dtype; labels: (n) or NULL. Errors: ARG, NOMEM. */
-EG_API EG_MUST_USE eg_status eg_dataset_from_arrays(eg_dataset **out, eg_context *context, const void *x, eg_dtype dtype,
-                                                    int64_t n, const int64_t *shape, int rank, const int32_t *labels);
+EG_API EG_MUST_USE eg_status eg_dataset_from_arrays(eg_dataset **out, eg_context *context, const void *x,
+                                                    eg_dtype dtype, int64_t n, const int64_t *shape, int rank,
+                                                    const int32_t *labels);
 EG_API void eg_dataset_free(eg_dataset *dataset);
 
 typedef struct eg_dataset_info {
@@ -33,9 +34,9 @@ typedef struct eg_dataset_info {
     int64_t n, classes; /**< classes 0: no labels, or regression targets */
     int inputs;
     int rank;
-    int64_t shape[8];   /**< of input 0, per sample */
-    eg_dtype dtype;     /**< as stored */
-    bool has_test;      /**< the set brings its own test part */
+    int64_t shape[8]; /**< of input 0, per sample */
+    eg_dtype dtype;   /**< as stored */
+    bool has_test;    /**< the set brings its own test part */
 } eg_dataset_info;
 
 EG_API void eg_dataset_get_info(const eg_dataset *dataset, eg_dataset_info *out);

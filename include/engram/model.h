@@ -16,7 +16,10 @@ typedef struct eg_load_options {
     size_t struct_size;
     const char *arch; /**< path of an architecture JSON for weights-only files; NULL: the file has it */
 } eg_load_options;
-#define EG_LOAD_OPTIONS_INIT {sizeof(eg_load_options), NULL}
+#define EG_LOAD_OPTIONS_INIT          \
+    {                                 \
+        sizeof(eg_load_options), NULL \
+    }
 
 /** How the tensors of a file found their parameters. */
 typedef struct eg_load_report {
@@ -28,7 +31,8 @@ typedef struct eg_load_report {
 
 /** Loads a Keras HDF5 file (full, or weights only with `arch`). `options` may be NULL. Owner: caller, eg_model_free().
  *  Errors: IO, FORMAT (malformed or hostile file), UNSUPPORTED (names all unsupported layers at once), SHAPE, NOMEM. */
-EG_API EG_MUST_USE eg_status eg_model_load(eg_model **out, eg_context *context, const char *path, const eg_load_options *options);
+EG_API EG_MUST_USE eg_status eg_model_load(eg_model **out, eg_context *context, const char *path,
+                                           const eg_load_options *options);
 
 /** Writes the same flavour of file that was loaded, by atomic rename. Errors: IO, NOMEM. */
 EG_API EG_MUST_USE eg_status eg_model_save(const eg_model *model, const char *path);
@@ -41,17 +45,17 @@ EG_API void eg_model_free(eg_model *model);
 
 typedef struct eg_model_info {
     const char *name;
-    int keras_major;            /**< generation of the file: 1, 2, 3 */
-    const char *keras_version;  /**< as the file says, "" when it does not */
-    const char *flavour;        /**< "full h5", "weights h5" */
+    int keras_major;           /**< generation of the file: 1, 2, 3 */
+    const char *keras_version; /**< as the file says, "" when it does not */
+    const char *flavour;       /**< "full h5", "weights h5" */
     int64_t layers, parameters, trainable_parameters;
     int inputs, outputs;
-    int64_t classes;            /**< size of the last dimension of output 0 */
+    int64_t classes; /**< size of the last dimension of output 0 */
     eg_load_report report;
-    const char *preprocess;     /**< e.g. "unit (x/255)"; "" when unknown */
+    const char *preprocess;        /**< e.g. "unit (x/255)"; "" when unknown */
     const char *preprocess_reason; /**< e.g. "from the file", "inferred: caffe weights" */
-    int64_t memory_examples;    /**< exemplars carried in the file */
-    const char *memory;         /**< one line about the memory carried in the file; "" when none */
+    int64_t memory_examples;       /**< exemplars carried in the file */
+    const char *memory;            /**< one line about the memory carried in the file; "" when none */
 } eg_model_info;
 
 /** Owner of the strings: the model. */
@@ -78,13 +82,14 @@ EG_API const char *eg_model_class_name(const eg_model *model, int64_t index);
 /** Bytes that a batch of this size needs beside the parameters. Errors: NOMEM. */
 EG_API EG_MUST_USE eg_status eg_model_plan_bytes(eg_model *model, int64_t batch, bool training, int64_t *bytes);
 
-/** Raw outputs: x[i]: (n, input shape i) f32, y[j]: (n, output shape j) f32, both the caller's. No preprocessing is done.
- *  Errors: ARG, NOMEM, DEVICE. */
+/** Raw outputs: x[i]: (n, input shape i) f32, y[j]: (n, output shape j) f32, both the caller's. No preprocessing is
+ * done. Errors: ARG, NOMEM, DEVICE. */
 EG_API EG_MUST_USE eg_status eg_model_predict(eg_model *model, const float *const *x, int64_t n, float *const *y);
 
 /** All layers of a file that this version cannot run, as lines "name (ClassName): why"; "" when it can run all.
  *  Works where eg_model_load() fails with UNSUPPORTED. Owner of *out: caller, eg_text_free(). */
-EG_API EG_MUST_USE eg_status eg_model_unsupported(char **out, eg_context *context, const char *path, const eg_load_options *options);
+EG_API EG_MUST_USE eg_status eg_model_unsupported(char **out, eg_context *context, const char *path,
+                                                  const eg_load_options *options);
 
 EG_API void eg_text_free(eg_context *context, char *text);
 
