@@ -1,0 +1,53 @@
+/** finetune/tasks.h: what a model file says about the tasks it knows: names, classes, which rows of which head they
+ * are, how their data is preprocessed. Kept as JSON in model->meta, an untrusted text until checked here:
+ *    {"classes": [name of row 0 of output 0 or null, ...],
+ *     "preprocess": "unit", "preprocess_reason": "...",
+ *     "tasks": [{"name": "mnist", "classes": ["0", ...], "named": false, "rows": [0, ...], "output": 0, "preprocess":
+ * "unit", "fingerprint": "..."}]} */
+#ifndef EGI_TASKS_H
+#define EGI_TASKS_H
+
+#include "core/model.h"
+#include "data/dataset.h"
+
+/** A task as the file records it. Strings are borrowed from model->meta. */
+typedef struct egi_task {
+    const char *name, *preprocess, *fingerprint; /* preprocess, fingerprint: "" when not recorded */
+    int64_t classes;
+    bool named; /* the classes have real names, not just numbers */
+    int output; /* which output of the model */
+} egi_task;
+
+/** Checks everything this header reads from model->meta against the model: a file may say anything. Errors: FORMAT. */
+EG_MUST_USE eg_status egi_tasks_check(const eg_model *model);
+
+int64_t egi_tasks_count(const eg_model *model);
+/** Task `index`; false past the end. */
+bool egi_tasks_get(const eg_model *model, int64_t index, egi_task *out);
+/** Index of the task called `name`, -1: none. */
+int64_t egi_tasks_find(const eg_model *model, const char *name);
+/** Name of a class of a task, and the row it means. */
+const char *egi_task_class(const eg_model *model, int64_t task, int64_t index);
+int32_t egi_task_row(const eg_model *model, int64_t task, int64_t index);
+
+/** Records (or replaces, by name) a task: rows: (data->classes), -1 for classes that do not occur. Errors: NOMEM. */
+EG_MUST_USE eg_status egi_tasks_record(eg_model *model, const char *name, const eg_dataset *data, const int32_t *rows,
+                                       int output, const char *preprocess);
+
+/** A text that tells one data set from another of the same name: a hash of shape, labels and the first examples. */
+typedef struct egi_fingerprint {
+    char s[40];
+} egi_fingerprint;
+egi_fingerprint egi_tasks_fingerprint(const eg_dataset *data);
+
+/** Number of rows (classes) of an output: its last dimension. */
+int64_t egi_output_rows(const eg_model *model, int output);
+
+/** Which row of which output each label of `data` means. By `task` (NULL: a task with the data set's name, then real
+ * class names, then the index itself). rows: (data->classes), owner: caller, egi_free(); -1 where a class has no row.
+ * `mapping` says how
+ *  ("task mnist", "class names", "index"). Errors: DATA (unknown task), NOMEM. */
+EG_MUST_USE eg_status egi_tasks_map(int32_t **rows, int *output, char *mapping, size_t room, const eg_model *model,
+                                    const eg_dataset *data, const char *task);
+
+#endif
