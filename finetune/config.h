@@ -18,8 +18,8 @@ typedef enum egi_schedule_kind {
     EGI_SCHEDULE_CONSTANT,
     EGI_SCHEDULE_STEP,        /* lr gamma^floor(epoch / step_every) */
     EGI_SCHEDULE_EXPONENTIAL, /* lr gamma^(epochs passed / step_every), a smooth curve over the steps */
-    EGI_SCHEDULE_COSINE,      /* lr_min + (lr - lr_min) (1 + cos(pi t)) / 2, t the share of the run that has passed */
-    EGI_SCHEDULE_PLATEAU      /* lr times gamma after step_every epochs without progress, not below lr_min */
+    EGI_SCHEDULE_COSINE, /* lr (1 + cos(pi t)) / 2, not below lr_floor lr; t the share of the run that has passed */
+    EGI_SCHEDULE_PLATEAU /* lr times gamma after step_every epochs without progress, not below lr_floor lr */
 } egi_schedule_kind;
 typedef enum egi_loss_name {
     EGI_LOSS_NAME_AUTO, /* from the head: softmax, sigmoid, linear */
@@ -57,16 +57,16 @@ typedef struct egi_run_config {
         int optimizer;             /* egi_optimizer */
         double lr;                 /* EGI_AUTO */
         double lr_decay_per_layer; /* 1: the same rate for all */
-        double lr_min;
-        int schedule;   /* egi_schedule_kind */
-        int64_t warmup; /* steps in which lr rises linearly from 0 */
+        double lr_floor;           /* share of lr that cosine ends at and plateau stops at */
+        int schedule;              /* egi_schedule_kind */
+        int64_t warmup;            /* steps in which lr rises linearly from 0 */
         double gamma;
         int64_t step_every; /* epochs */
         double momentum;
         bool nesterov;
         double weight_decay; /* decoupled; EGI_AUTO: 0.004 for adamw, as Keras, else 0 */
         double beta1, beta2, epsilon, rho;
-        double l1, l2; /* on every kernel; EGI_AUTO ("file"): as each layer of the file says */
+        double l1, l2; /* on every kernel, added to what each layer of the file says */
         int loss;      /* egi_loss_name */
         double label_smoothing;
         char class_weights[EGI_TEXT_MAX]; /* "none", "balanced", or a list of numbers, one a class of data.new */
