@@ -1,64 +1,51 @@
 #include "core/ops/check.h"
 
 #include "core/ops/pointwise.h"
-#include "core/plan.h"
 
-eg_status egi_check_floats(const egi_plan *p, const egi_val *v, int n)
+eg_status egi_check_real(const egi_plan *p, const char *subject, egi_val v, int rank)
 {
-    egi_val first = EGI_NONE;
-    for (int i = 0; i < n; i++) {
-        if (v[i] == EGI_NONE)
-            continue;
-        const egi_dtype dtype = egi_dtype_of(p, v[i]);
-        if (dtype != EGI_F32 && dtype != EGI_F64)
-            return egi_fail(EG_ERR_DTYPE, "value %d: wanted float32 or float64, found %s", i, egi_dtype_name(dtype));
-        if (first == EGI_NONE)
-            first = v[i];
-        if (dtype != egi_dtype_of(p, first))
-            return egi_fail(EG_ERR_DTYPE, "value %d: wanted %s like the others, found %s", i,
-                            egi_dtype_name(egi_dtype_of(p, first)), egi_dtype_name(dtype));
-    }
+    if (v == EGI_NONE)
+        return egi_fail(EG_ERR_ARG, "%s: no value given", subject);
+    const egi_dtype dtype = egi_dtype_of(p, v);
+    const egi_shape *shape = egi_shape_of(p, v);
+    if (dtype != EGI_F32 && dtype != EGI_F64)
+        return egi_fail(EG_ERR_DTYPE, "%s: wanted float32 or float64, found %s", subject, egi_dtype_name(dtype));
+    if (shape->rank < rank)
+        return egi_fail(EG_ERR_SHAPE, "%s: wanted at least %d dimensions, found shape %s", subject, rank,
+                        egi_shape_format(shape).s);
     return EG_OK;
 }
 
-static eg_status missing(const char *name)
+eg_status egi_check_rank(const egi_plan *p, const char *subject, egi_val v, int rank)
 {
-    return egi_fail(EG_ERR_ARG, "%s is missing", name);
-}
-
-eg_status egi_check_rank(const egi_plan *p, const char *name, egi_val v, int rank)
-{
-    if (v == EGI_NONE)
-        return missing(name);
+    EG_TRY(egi_check_real(p, subject, v, rank));
     if (egi_shape_of(p, v)->rank != rank)
-        return egi_fail(EG_ERR_SHAPE, "%s: wanted %d dimensions, found %s", name, rank,
+        return egi_fail(EG_ERR_SHAPE, "%s: wanted %d dimensions, found shape %s", subject, rank,
                         egi_shape_format(egi_shape_of(p, v)).s);
     return EG_OK;
 }
 
-eg_status egi_check_rank_min(const egi_plan *p, const char *name, egi_val v, int rank)
+eg_status egi_check_is(const egi_plan *p, const char *subject, egi_val v, egi_dtype dtype, egi_shape shape)
 {
     if (v == EGI_NONE)
-        return missing(name);
-    if (egi_shape_of(p, v)->rank < rank)
-        return egi_fail(EG_ERR_SHAPE, "%s: wanted at least %d dimensions, found %s", name, rank,
+        return egi_fail(EG_ERR_ARG, "%s: no value given", subject);
+    if (egi_dtype_of(p, v) != dtype)
+        return egi_fail(EG_ERR_DTYPE, "%s: wanted %s, found %s", subject, egi_dtype_name(dtype),
+                        egi_dtype_name(egi_dtype_of(p, v)));
+    if (!egi_shape_equal(egi_shape_of(p, v), &shape))
+        return egi_fail(EG_ERR_SHAPE, "%s: wanted shape %s, found %s", subject, egi_shape_format(&shape).s,
                         egi_shape_format(egi_shape_of(p, v)).s);
     return EG_OK;
 }
 
-eg_status egi_check_shape(const egi_plan *p, const char *name, egi_val v, egi_shape wanted)
+eg_status egi_check_may(const egi_plan *p, const char *subject, egi_val v, egi_dtype dtype, egi_shape shape)
 {
-    if (v == EGI_NONE)
-        return missing(name);
-    if (!egi_shape_equal(egi_shape_of(p, v), &wanted))
-        return egi_fail(EG_ERR_SHAPE, "%s: wanted %s, found %s", name, egi_shape_format(&wanted).s,
-                        egi_shape_format(egi_shape_of(p, v)).s);
-    return EG_OK;
+    return v == EGI_NONE ? EG_OK : egi_check_is(p, subject, v, dtype, shape);
 }
 
-eg_status egi_check_shape_opt(const egi_plan *p, const char *name, egi_val v, egi_shape wanted)
+eg_status egi_check_like(const egi_plan *p, const char *subject, egi_val v, egi_val like)
 {
-    return v == EGI_NONE ? EG_OK : egi_check_shape(p, name, v, wanted);
+    return egi_check_is(p, subject, v, egi_dtype_of(p, like), *egi_shape_of(p, like));
 }
 
 eg_status egi_check_fused(egi_act act, double alpha)

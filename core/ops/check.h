@@ -1,27 +1,27 @@
-/** core/ops/check.h: what the checks of operations share. Messages need not name the operation: emitting puts its name
- * in front. */
+/** core/ops/check.h: what the operations' checks ask of their values. `subject` names the value ("y"); emitting puts
+ * the operation's name in front. */
 #ifndef EGI_OP_CHECK_H
 #define EGI_OP_CHECK_H
 
 #include "core/act.h"
-#include "core/op.h"
+#include "core/plan.h"
 
-/** All values (EGI_NONE is skipped) have the same dtype, f32 or f64. Errors: DTYPE. */
-#define EGI_CHECK_FLOATS(plan, ...)                          \
-    egi_check_floats((plan), (const egi_val[]){__VA_ARGS__}, \
-                     (int)(sizeof((const egi_val[]){__VA_ARGS__}) / sizeof(egi_val)))
-EG_MUST_USE eg_status egi_check_floats(const egi_plan *plan, const egi_val *v, int n);
+/** `v` is there, f32 or f64, with at least `rank` dimensions. Errors: ARG, DTYPE, SHAPE. */
+EG_MUST_USE eg_status egi_check_real(const egi_plan *plan, const char *subject, egi_val v, int rank);
 
-/** Value `name` is there and has `rank` dimensions. Errors: SHAPE. */
-EG_MUST_USE eg_status egi_check_rank(const egi_plan *plan, const char *name, egi_val v, int rank);
-/** At least `rank` dimensions. */
-EG_MUST_USE eg_status egi_check_rank_min(const egi_plan *plan, const char *name, egi_val v, int rank);
+/** The same with exactly `rank` dimensions. */
+EG_MUST_USE eg_status egi_check_rank(const egi_plan *plan, const char *subject, egi_val v, int rank);
 
-/** Value `name` is there and has this shape. Errors: SHAPE, naming both. */
-EG_MUST_USE eg_status egi_check_shape(const egi_plan *plan, const char *name, egi_val v, egi_shape wanted);
+/** `v` is there and has this dtype and shape. Errors: ARG, DTYPE, SHAPE, naming both. */
+EG_MUST_USE eg_status egi_check_is(const egi_plan *plan, const char *subject, egi_val v, egi_dtype dtype,
+                                   egi_shape shape);
 
-/** Like egi_check_shape(), but EGI_NONE is fine. */
-EG_MUST_USE eg_status egi_check_shape_opt(const egi_plan *plan, const char *name, egi_val v, egi_shape wanted);
+/** The same, where EGI_NONE is fine too. */
+EG_MUST_USE eg_status egi_check_may(const egi_plan *plan, const char *subject, egi_val v, egi_dtype dtype,
+                                    egi_shape shape);
+
+/** `v` is there with the dtype and shape of `like`. */
+EG_MUST_USE eg_status egi_check_like(const egi_plan *plan, const char *subject, egi_val v, egi_val like);
 
 /** `act` may be fused: its slope follows from the output. Errors: UNSUPPORTED; ARG for a negative slope. */
 EG_MUST_USE eg_status egi_check_fused(egi_act act, double alpha);
@@ -30,5 +30,15 @@ EG_MUST_USE eg_status egi_check_fused(egi_act act, double alpha);
  * flows to y. */
 EG_MUST_USE eg_status egi_grad_fused(egi_plan *plan, egi_grads *grads, egi_val y, egi_act act, float alpha,
                                      egi_val *dz);
+
+/** Rows and columns of a value seen as (product of the leading dimensions, last dimension). */
+static inline int64_t egi_columns(const egi_tensor *t)
+{
+    return t->shape.dim[t->shape.rank - 1];
+}
+static inline int64_t egi_rows(const egi_tensor *t)
+{
+    return egi_shape_span(&t->shape, 0, t->shape.rank - 1);
+}
 
 #endif
