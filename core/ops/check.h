@@ -31,6 +31,12 @@ EG_MUST_USE eg_status egi_check_fused(egi_act act, double alpha);
 EG_MUST_USE eg_status egi_grad_fused(egi_plan *plan, egi_grads *grads, egi_val y, egi_act act, float alpha,
                                      egi_val *dz);
 
+/** For gradient rules: a place for x's gradient, or EGI_NONE when nobody wants it. */
+static inline egi_val egi_grad_maybe(egi_grads *g, egi_val x)
+{
+    return egi_grad_wanted(g, x) ? egi_grad_into(g, x) : EGI_NONE;
+}
+
 /** Rows and columns of a value seen as (product of the leading dimensions, last dimension). */
 static inline int64_t egi_columns(const egi_tensor *t)
 {

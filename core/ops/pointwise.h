@@ -3,6 +3,7 @@
 
 #include "core/act.h"
 #include "core/op.h"
+#include "core/rng.h"
 
 /** y = f(x), any kind but softmax. */
 typedef struct egi_activation {
@@ -35,6 +36,15 @@ typedef struct egi_dropout {
     float rate;
     uint32_t stream; /* tells the dropout layers of a plan apart */
 } egi_dropout;
+
+/** The four words that decide elements 4 `block` to 4 `block` + 3. */
+static inline egi_philox egi_dropout_block(const egi_control *control, uint32_t stream, uint64_t block)
+{
+    const uint32_t counter[4] = {(uint32_t)block, stream, (uint32_t)control->step,
+                                 EGI_RNG_DROPOUT | (uint32_t)(block >> 32) << 8};
+    const uint32_t key[2] = {(uint32_t)control->seed, (uint32_t)(control->seed >> 32)};
+    return egi_philox_block(counter, key);
+}
 
 /** y = a + b, same shapes. y may share a's memory. */
 typedef struct egi_add {

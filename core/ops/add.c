@@ -1,0 +1,55 @@
+#include "core/ops/check.h"
+#include "core/ops/pointwise.h"
+
+static eg_status check(const egi_plan *p, const void *args)
+{
+    const egi_add *a = args;
+    EG_TRY(egi_check_real(p, "a", a->a, 0));
+    EG_TRY(egi_check_like(p, "b", a->b, a->a));
+    return egi_check_like(p, "y", a->y, a->a);
+}
+
+static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
+{
+    (void)p;
+    const egi_add *a = args;
+    const egi_val dy = egi_grad_of(g, a->y);
+    if (egi_grad_wanted(g, a->a))
+        egi_grad_pass(g, a->a, dy);
+    if (egi_grad_wanted(g, a->b))
+        egi_grad_pass(g, a->b, dy);
+    return EG_OK;
+}
+
+static void reference(const void *args, const egi_tensor *t, const egi_control *control)
+{
+    (void)control;
+    const egi_add *a = args;
+    const int64_t n = egi_count(&t[a->y]);
+    for (int64_t i = 0; i < n; i++)
+        egi_set(&t[a->y], i, egi_get(&t[a->a], i) + egi_get(&t[a->b], i));
+}
+
+#define CASE(...)                                                                                                   \
+    {                                                                                                               \
+        .args = &(const egi_add){0}, .in = {EGI_STATIC_SHAPE(__VA_ARGS__), EGI_STATIC_SHAPE(__VA_ARGS__)}, .out = { \
+            EGI_STATIC_SHAPE(__VA_ARGS__)                                                                           \
+        }                                                                                                           \
+    }
+static const egi_op_case cases[] = {
+    CASE(3, 5, 7),
+    CASE(1),
+    CASE(40, 1031),
+    {.args = &(const egi_add){0}, .in = {{0}, {0}}, .out = {{0}}}, /* scalars: sums of losses */
+};
+
+const egi_op egi_op_add = {
+    .name = "add",
+    .size = sizeof(egi_add),
+    .in = {EGI_FIELD(egi_add, a), EGI_FIELD(egi_add, b)},
+    .out = {EGI_FIELD(egi_add, y)},
+    .check = check,
+    .grad = grad,
+    .reference = reference,
+    EGI_CASES(cases),
+};

@@ -1,0 +1,99 @@
+#include "core/ops/batchnorm.h"
+
+#include "core/ops/check.h"
+
+#include <math.h>
+
+static eg_status check(const egi_plan *p, const void *args)
+{
+    const egi_batchnorm *a = args;
+    EG_TRY(egi_check_real(p, "x", a->x, 2));
+    const egi_dtype dtype = egi_dtype_of(p, a->x);
+    const egi_shape *x = egi_shape_of(p, a->x), c = EGI_SHAPE(egi_dim(p, a->x, -1));
+    if (egi_shape_span(x, 0, x->rank - 1) < 1)
+        return egi_fail(EG_ERR_SHAPE, "x: no rows to take statistics of in %s", egi_shape_format(x).s);
+    EG_TRY(egi_check_may(p, "gamma", a->gamma, dtype, c));
+    EG_TRY(egi_check_may(p, "beta", a->beta, dtype, c));
+    EG_TRY(egi_check_is(p, "moving_mean", a->moving_mean, dtype, c));
+    EG_TRY(egi_check_is(p, "moving_var", a->moving_var, dtype, c));
+    EG_TRY(egi_check_is(p, "mean", a->mean, dtype, c));
+    EG_TRY(egi_check_is(p, "istd", a->istd, dtype, c));
+    return egi_check_is(p, "y", a->y, dtype, *x);
+}
+
+static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
+{
+    const egi_batchnorm *a = args;
+    const egi_val dy = egi_grad_of(g, a->y);
+    const egi_val dx = egi_grad_maybe(g, a->x), dgamma = egi_grad_maybe(g, a->gamma),
+                  dbeta = egi_grad_maybe(g, a->beta);
+    if (dx == EGI_NONE && dgamma == EGI_NONE && dbeta == EGI_NONE)
+        return EG_OK;
+    return EGI_EMIT(p, batchnorm_grad, .dy = dy, .x = a->x, .gamma = a->gamma, .mean = a->mean, .istd = a->istd,
+                    .dx = dx, .dgamma = dgamma, .dbeta = dbeta);
+}
+
+static void move(const egi_tensor *t, int64_t j, double momentum, double value)
+{
+    egi_set(t, j, egi_get(t, j) * momentum + value * (1 - momentum));
+}
+
+static void reference(const void *args, const egi_tensor *t, const egi_control *control)
+{
+    (void)control;
+    const egi_batchnorm *a = args;
+    const int64_t n = egi_rows(&t[a->x]), c = egi_columns(&t[a->x]);
+    const double momentum = (double)a->momentum;
+    for (int64_t j = 0; j < c; j++) {
+        double mean = 0, var = 0;
+        for (int64_t i = 0; i < n; i++)
+            mean += egi_get(&t[a->x], i * c + j);
+        mean /= (double)n;
+        for (int64_t i = 0; i < n; i++) {
+            const double d = egi_get(&t[a->x], i * c + j) - mean;
+            var += d * d;
+        }
+        var /= (double)n;
+        const double istd = 1 / sqrt(var + (double)a->epsilon);
+        const double gamma = a->gamma ? egi_get(&t[a->gamma], j) : 1, beta = a->beta ? egi_get(&t[a->beta], j) : 0;
+        for (int64_t i = 0; i < n; i++)
+            egi_set(&t[a->y], i * c + j, gamma * (egi_get(&t[a->x], i * c + j) - mean) * istd + beta);
+        egi_set(&t[a->mean], j, mean);
+        egi_set(&t[a->istd], j, istd);
+        move(&t[a->moving_mean], j, momentum, mean);
+        move(&t[a->moving_var], j, momentum, a->unbiased && n > 1 ? var * (double)n / (double)(n - 1) : var);
+    }
+}
+
+#define CHANNELS(c) EGI_STATIC_SHAPE(c)
+#define CASE(absent, bessel, c, ...)                                                                   \
+    {                                                                                                  \
+        .args = &(const egi_batchnorm){.epsilon = 1e-3f, .momentum = 0.9f, .unbiased = bessel},        \
+        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), CHANNELS(c), CHANNELS(c)},  \
+        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), CHANNELS(c), CHANNELS(c)}, \
+        .in_absent = absent, .fill = {                                                                 \
+            EGI_FILL_NORMAL,                                                                           \
+            EGI_FILL_POSITIVE,                                                                         \
+            EGI_FILL_NORMAL,                                                                           \
+            EGI_FILL_NORMAL,                                                                           \
+            EGI_FILL_POSITIVE                                                                          \
+        }                                                                                              \
+    }
+static const egi_op_case cases[] = {
+    CASE(0, false, 5, 4, 3, 3),    CASE(0, true, 5, 4, 3, 3),      CASE(1 << 1, false, 3, 11),
+    CASE(1 << 2, false, 17, 6, 2), CASE(3 << 1, false, 1, 7),      CASE(0, true, 4, 1),
+    CASE(0, false, 130, 9),        CASE(0, false, 16, 32, 12, 11), CASE(0, false, 3, 13, 17, 19),
+};
+
+const egi_op egi_op_batchnorm = {
+    .name = "batchnorm",
+    .size = sizeof(egi_batchnorm),
+    .in = {EGI_FIELD(egi_batchnorm, x), EGI_FIELD(egi_batchnorm, gamma), EGI_FIELD(egi_batchnorm, beta),
+           EGI_FIELD(egi_batchnorm, moving_mean), EGI_FIELD(egi_batchnorm, moving_var)},
+    .out = {EGI_FIELD(egi_batchnorm, y), EGI_FIELD(egi_batchnorm, mean), EGI_FIELD(egi_batchnorm, istd),
+            EGI_FIELD(egi_batchnorm, moving_mean), EGI_FIELD(egi_batchnorm, moving_var)},
+    .check = check,
+    .grad = grad,
+    .reference = reference,
+    EGI_CASES(cases),
+};

@@ -1,0 +1,77 @@
+#include "core/ops/batchnorm.h"
+#include "core/ops/check.h"
+
+static eg_status check(const egi_plan *p, const void *args)
+{
+    const egi_batchnorm_grad *a = args;
+    if (a->dx == EGI_NONE && a->dgamma == EGI_NONE && a->dbeta == EGI_NONE)
+        return egi_fail(EG_ERR_ARG, "wanted at least one of dx, dgamma, dbeta, found none");
+    EG_TRY(egi_check_real(p, "x", a->x, 2));
+    const egi_dtype dtype = egi_dtype_of(p, a->x);
+    const egi_shape x = *egi_shape_of(p, a->x), c = EGI_SHAPE(egi_dim(p, a->x, -1));
+    EG_TRY(egi_check_is(p, "dy", a->dy, dtype, x));
+    EG_TRY(egi_check_may(p, "gamma", a->gamma, dtype, c));
+    EG_TRY(egi_check_is(p, "mean", a->mean, dtype, c));
+    EG_TRY(egi_check_is(p, "istd", a->istd, dtype, c));
+    EG_TRY(egi_check_may(p, "dx", a->dx, dtype, x));
+    EG_TRY(egi_check_may(p, "dgamma", a->dgamma, dtype, c));
+    return egi_check_may(p, "dbeta", a->dbeta, dtype, c);
+}
+
+static void reference(const void *args, const egi_tensor *t, const egi_control *control)
+{
+    (void)control;
+    const egi_batchnorm_grad *a = args;
+    const int64_t n = egi_rows(&t[a->x]), c = egi_columns(&t[a->x]);
+    for (int64_t j = 0; j < c; j++) {
+        const double mean = egi_get(&t[a->mean], j), istd = egi_get(&t[a->istd], j);
+        const double gamma = a->gamma ? egi_get(&t[a->gamma], j) : 1;
+        double sum = 0, dot = 0; /* of dy, and of dy xhat */
+        for (int64_t i = 0; i < n; i++) {
+            const double dy = egi_get(&t[a->dy], i * c + j);
+            sum += dy;
+            dot += dy * (egi_get(&t[a->x], i * c + j) - mean) * istd;
+        }
+        for (int64_t i = 0; a->dx && i < n; i++) {
+            const double xhat = (egi_get(&t[a->x], i * c + j) - mean) * istd;
+            egi_set(&t[a->dx], i * c + j,
+                    gamma * istd * (egi_get(&t[a->dy], i * c + j) - sum / (double)n - xhat * dot / (double)n));
+        }
+        if (a->dgamma)
+            egi_set(&t[a->dgamma], j, dot);
+        if (a->dbeta)
+            egi_set(&t[a->dbeta], j, sum);
+    }
+}
+
+#define CHANNELS(c) EGI_STATIC_SHAPE(c)
+#define CASE(absent, unwanted, c, ...)                                                                       \
+    {                                                                                                        \
+        .args = &(const egi_batchnorm_grad){0},                                                              \
+        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), \
+               CHANNELS(c)},                                                                                 \
+        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c)}, .in_absent = absent,            \
+        .out_absent = unwanted, .fill = {                                                                    \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_POSITIVE,                                                                               \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_POSITIVE                                                                                \
+        }                                                                                                    \
+    }
+static const egi_op_case cases[] = {
+    CASE(0, 0, 5, 4, 3, 3), CASE(1 << 2, 1 << 1, 3, 11), CASE(0, 6, 17, 6, 2),       CASE(0, 1, 17, 6, 2),
+    CASE(0, 0, 1, 7),       CASE(0, 0, 130, 9),          CASE(0, 0, 16, 32, 12, 11), CASE(0, 0, 3, 13, 17, 19),
+};
+
+const egi_op egi_op_batchnorm_grad = {
+    .name = "batchnorm_grad",
+    .size = sizeof(egi_batchnorm_grad),
+    .in = {EGI_FIELD(egi_batchnorm_grad, dy), EGI_FIELD(egi_batchnorm_grad, x), EGI_FIELD(egi_batchnorm_grad, gamma),
+           EGI_FIELD(egi_batchnorm_grad, mean), EGI_FIELD(egi_batchnorm_grad, istd)},
+    .out = {EGI_FIELD(egi_batchnorm_grad, dx), EGI_FIELD(egi_batchnorm_grad, dgamma),
+            EGI_FIELD(egi_batchnorm_grad, dbeta)},
+    .check = check,
+    .reference = reference,
+    EGI_CASES(cases),
+};

@@ -1,0 +1,77 @@
+#include "core/ops/batchnorm.h"
+#include "core/ops/check.h"
+
+#include <math.h>
+
+static eg_status check(const egi_plan *p, const void *args)
+{
+    const egi_batchnorm_infer_grad *a = args;
+    if (a->dx == EGI_NONE && a->dgamma == EGI_NONE && a->dbeta == EGI_NONE)
+        return egi_fail(EG_ERR_ARG, "wanted at least one of dx, dgamma, dbeta, found none");
+    EG_TRY(egi_check_real(p, "dy", a->dy, 2));
+    const egi_dtype dtype = egi_dtype_of(p, a->dy);
+    const egi_shape dy = *egi_shape_of(p, a->dy), c = EGI_SHAPE(egi_dim(p, a->dy, -1));
+    EG_TRY(egi_check_is(p, "x", a->x, dtype, dy));
+    EG_TRY(egi_check_may(p, "gamma", a->gamma, dtype, c));
+    EG_TRY(egi_check_is(p, "mean", a->mean, dtype, c));
+    EG_TRY(egi_check_is(p, "var", a->var, dtype, c));
+    EG_TRY(egi_check_may(p, "dx", a->dx, dtype, dy));
+    EG_TRY(egi_check_may(p, "dgamma", a->dgamma, dtype, c));
+    return egi_check_may(p, "dbeta", a->dbeta, dtype, c);
+}
+
+static void reference(const void *args, const egi_tensor *t, const egi_control *control)
+{
+    (void)control;
+    const egi_batchnorm_infer_grad *a = args;
+    const int64_t n = egi_rows(&t[a->dy]), c = egi_columns(&t[a->dy]);
+    for (int64_t j = 0; j < c; j++) {
+        const double mean = egi_get(&t[a->mean], j), istd = 1 / sqrt(egi_get(&t[a->var], j) + (double)a->epsilon);
+        const double gamma = a->gamma ? egi_get(&t[a->gamma], j) : 1;
+        double sum = 0, dot = 0;
+        for (int64_t i = 0; i < n; i++) {
+            const double dy = egi_get(&t[a->dy], i * c + j);
+            sum += dy;
+            dot += dy * (egi_get(&t[a->x], i * c + j) - mean) * istd;
+            if (a->dx)
+                egi_set(&t[a->dx], i * c + j, dy * gamma * istd);
+        }
+        if (a->dgamma)
+            egi_set(&t[a->dgamma], j, dot);
+        if (a->dbeta)
+            egi_set(&t[a->dbeta], j, sum);
+    }
+}
+
+#define CHANNELS(c) EGI_STATIC_SHAPE(c)
+#define CASE(absent, unwanted, c, ...)                                                                       \
+    {                                                                                                        \
+        .args = &(const egi_batchnorm_infer_grad){.epsilon = 1e-3f},                                         \
+        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), \
+               CHANNELS(c)},                                                                                 \
+        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c)}, .in_absent = absent,            \
+        .out_absent = unwanted, .fill = {                                                                    \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_POSITIVE,                                                                               \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_POSITIVE                                                                                \
+        }                                                                                                    \
+    }
+static const egi_op_case cases[] = {
+    CASE(0, 0, 5, 4, 3, 3), CASE(1 << 2, 1 << 1, 3, 11), CASE(0, 6, 17, 6, 2),       CASE(0, 1, 17, 6, 2),
+    CASE(0, 0, 1, 7),       CASE(0, 0, 130, 9),          CASE(0, 0, 16, 32, 12, 11), CASE(0, 0, 3, 13, 17, 19),
+};
+
+const egi_op egi_op_batchnorm_infer_grad = {
+    .name = "batchnorm_infer_grad",
+    .size = sizeof(egi_batchnorm_infer_grad),
+    .in = {EGI_FIELD(egi_batchnorm_infer_grad, dy), EGI_FIELD(egi_batchnorm_infer_grad, x),
+           EGI_FIELD(egi_batchnorm_infer_grad, gamma), EGI_FIELD(egi_batchnorm_infer_grad, mean),
+           EGI_FIELD(egi_batchnorm_infer_grad, var)},
+    .out = {EGI_FIELD(egi_batchnorm_infer_grad, dx), EGI_FIELD(egi_batchnorm_infer_grad, dgamma),
+            EGI_FIELD(egi_batchnorm_infer_grad, dbeta)},
+    .check = check,
+    .reference = reference,
+    EGI_CASES(cases),
+};
