@@ -1,15 +1,26 @@
 #include "optim/optim.h"
 
-static egi_segment segment_of(const eg_model *model, const egi_param *p, const egi_penalties *add)
+static double penalty_of(const egi_param *p, double file, double run)
 {
-    const bool kernel = p->shape.rank >= 2;
+    if (run < 0)
+        return file;
+    return p->shape.rank >= 2 ? run : 0;
+}
+
+static bool is_trained(const eg_model *model, const egi_param *p)
+{
+    return !p->state && !p->frozen && p->count > 0 && !(p->layer >= 0 && model->layers[p->layer].frozen);
+}
+
+static egi_segment segment_of(const egi_param *p, const egi_penalties *run)
+{
     return (egi_segment){
         .begin = p->offset,
         .end = p->offset + p->count,
-        .l1 = p->l1 + (kernel ? add->l1 : 0),
-        .l2 = p->l2 + (kernel ? add->l2 : 0),
-        .lr_scale = add->lr_scale && p->layer >= 0 && p->layer < model->n_layers ? add->lr_scale[p->layer] : 1,
-        .weight_decay = add->weight_decay,
+        .l1 = penalty_of(p, p->l1, run->l1),
+        .l2 = penalty_of(p, p->l2, run->l2),
+        .lr_scale = run->lr_scale && p->layer >= 0 ? run->lr_scale[p->layer] : 1,
+        .weight_decay = run->weight_decay,
     };
 }
 
@@ -27,9 +38,9 @@ eg_status egi_segments_build(egi_segment **out, int *n, const eg_model *model, c
     EG_TRY(egi_alloc(&s, model->context, model->n_params, sizeof *s));
     for (int64_t i = 0; i < model->n_params; i++) {
         const egi_param *p = &model->params[i];
-        if (p->state || p->frozen || p->count == 0)
+        if (!is_trained(model, p))
             continue;
-        const egi_segment next = segment_of(model, p, penalties);
+        const egi_segment next = segment_of(p, penalties);
         if (count > 0 && joins(&s[count - 1], &next))
             s[count - 1].end = next.end;
         else
