@@ -49,8 +49,8 @@ EG_MUST_USE eg_status egi_optimizer_emit(egi_plan *plan, const egi_optimizer_typ
 
 /** Penalties of a run. Keras: l1 |w| + l2 w^2, without 1/2. */
 typedef struct egi_penalties {
-    double l1, l2; /* of kernels in place of the file's: of parameters with two dimensions or more, so neither of biases
-                      nor of norm parameters; negative: as each parameter of the file says */
+    double l1, l2; /* of kernels, added to what the file says: of parameters with two dimensions or more, so neither of
+                      biases nor of norm parameters */
     double weight_decay;    /* of all trained parameters */
     const double *lr_scale; /* (n_layers): multiplier of each layer's rate, or NULL: 1 */
 } egi_penalties;

@@ -1,12 +1,5 @@
 #include "optim/optim.h"
 
-static double penalty_of(const egi_param *p, double file, double run)
-{
-    if (run < 0)
-        return file;
-    return p->shape.rank >= 2 ? run : 0;
-}
-
 static bool is_trained(const eg_model *model, const egi_param *p)
 {
     return !p->state && !p->frozen && p->count > 0 && !(p->layer >= 0 && model->layers[p->layer].frozen);
@@ -14,11 +7,12 @@ static bool is_trained(const eg_model *model, const egi_param *p)
 
 static egi_segment segment_of(const egi_param *p, const egi_penalties *run)
 {
+    const bool kernel = p->shape.rank >= 2;
     return (egi_segment){
         .begin = p->offset,
         .end = p->offset + p->count,
-        .l1 = penalty_of(p, p->l1, run->l1),
-        .l2 = penalty_of(p, p->l2, run->l2),
+        .l1 = p->l1 + (kernel ? run->l1 : 0),
+        .l2 = p->l2 + (kernel ? run->l2 : 0),
         .lr_scale = run->lr_scale && p->layer >= 0 ? run->lr_scale[p->layer] : 1,
         .weight_decay = run->weight_decay,
     };
