@@ -38,7 +38,8 @@ typedef enum egi_fill {
     EGI_FILL_LABELS,   /* i32, uniform in [0, labels) */
     EGI_FILL_ONEHOT,   /* rows that are one-hot */
     EGI_FILL_DISTINCT, /* a shuffled range, all different by 0.1: max pooling has no ties */
-    EGI_FILL_AWAY      /* normal, but no nearer to 0 than 0.05: kinks of relu and abs */
+    EGI_FILL_AWAY,     /* normal, but no nearer to 0 than 0.05: kinks of relu and abs */
+    EGI_FILL_POSITIONS /* u8, uniform in [0, labels): places in a pooling window */
 } egi_fill;
 
 /** One example of an operation: its attributes and the shapes of its values, in the order of `in` and `out`.
@@ -48,7 +49,7 @@ typedef struct egi_op_case {
     egi_shape in[EGI_MAX_IN], out[EGI_MAX_OUT];
     uint32_t in_absent, out_absent; /* bit i: value i is EGI_NONE */
     egi_fill fill[EGI_MAX_IN];
-    int labels;       /* for EGI_FILL_LABELS */
+    int labels;       /* for EGI_FILL_LABELS and EGI_FILL_POSITIONS */
     double tolerance; /* of fast f32 kernels against the reference, relative to max|y|; 0: 1e-5 */
 } egi_op_case;
 

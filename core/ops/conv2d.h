@@ -32,11 +32,32 @@ typedef struct egi_conv2d_dw {
     egi_conv_geometry g;
 } egi_conv2d_dw;
 
-/** fw += sum over samples of (that sample's kernel gradient)^2; fb likewise. fw or fb may be EGI_NONE, not both. */
+/** fw += sum over samples of (that sample's kernel gradient)^2; fb likewise, unless it is EGI_NONE. */
 typedef struct egi_conv2d_square {
     egi_val x, dy, fw, fb;
     egi_conv_geometry g;
 } egi_conv2d_square;
+
+/** The sizes of a convolution; cg and fg are the channels in and out of a group. */
+typedef struct egi_conv_dims {
+    int64_t n, h, w, c, oh, ow, f, kh, kw, cg, fg;
+} egi_conv_dims;
+egi_conv_dims egi_conv_dims_of(const egi_shape *x, const egi_shape *kernel, const egi_shape *y);
+
+/** Do x, kernel, y and the geometry fit? Every window touches the input. Errors: SHAPE, ARG, naming them. */
+EG_MUST_USE eg_status egi_conv_check(const egi_plan *plan, egi_val x, egi_val kernel, egi_val y,
+                                     const egi_conv_geometry *g);
+
+/** Input row (or column) that tap `k` of output `o` reads; may lie outside. */
+static inline int64_t egi_conv_at(const egi_conv_geometry *g, int axis, int64_t o, int64_t k)
+{
+    return o * g->stride[axis] - g->pad[axis] + k * g->dilation[axis];
+}
+
+/** In double, for references: element `at` of sample `n`'s kernel gradient, and element `f` of its bias gradient. */
+double egi_conv_kernel_gradient(const egi_conv_geometry *g, const egi_conv_dims *d, const egi_tensor *x,
+                                const egi_tensor *dy, int64_t n, int64_t at);
+double egi_conv_bias_gradient(const egi_conv_dims *d, const egi_tensor *dy, int64_t n, int64_t f);
 
 /** Keras' padding: `same`: out = ceil(in / s), the odd pixel goes bottom/right; `valid`: none. Sets *out and *before.
  */

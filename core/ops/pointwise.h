@@ -56,6 +56,9 @@ typedef struct egi_copy {
     egi_val x, y;
 } egi_copy;
 
+/** Does the smaller NHWC value lie inside the larger one at (top, left)? Errors: SHAPE, naming both. */
+EG_MUST_USE eg_status egi_frame_check(const egi_plan *plan, egi_val small, egi_val large, int64_t top, int64_t left);
+
 /** Zeros around.  x: (n, h, w, c)  y: (n, H, W, c)  y[top + i, left + j] = x[i, j]. */
 typedef struct egi_pad2d {
     egi_val x, y;

@@ -7,6 +7,13 @@ typedef struct egi_pool_geometry {
     int64_t window[2], stride[2], pad[2]; /* pad: before (top, left) */
 } egi_pool_geometry;
 
+/** Do input, output (both NHWC) and geometry fit? Every window touches the input. Errors: SHAPE, ARG, naming them. */
+EG_MUST_USE eg_status egi_pool_check(const egi_plan *plan, egi_val x, egi_val y, const egi_pool_geometry *g);
+
+/** The rows (axis 0) or columns (axis 1) that window `o` covers inside an input of `in`: [*from, *to). Returns where
+ * the window begins, possibly outside. */
+int64_t egi_pool_range(const egi_pool_geometry *g, int axis, int64_t o, int64_t in, int64_t *from, int64_t *to);
+
 /** Largest value of each window; outside counts as -inf.  x: (n, h, w, c)  y: (n, oh, ow, c)  index: like y, uint8,
  * which position of the window won (the first of equals, row-major), or EGI_NONE when no gradient is wanted. Windows of
  * at most 255 positions. */

@@ -1,0 +1,200 @@
+#include "core/ops/conv2d.h"
+
+#include "core/ops/check.h"
+#include "core/ops/dense.h"
+#include "core/plan.h"
+
+void egi_conv_same(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t *out, int64_t *before)
+{
+    const int64_t extent = (kernel - 1) * dilation + 1;
+    *out = (in + stride - 1) / stride;
+    const int64_t total = (*out - 1) * stride + extent - in;
+    *before = total > 0 ? total / 2 : 0;
+}
+
+int64_t egi_conv_valid(int64_t in, int64_t kernel, int64_t stride, int64_t dilation)
+{
+    const int64_t free = in - ((kernel - 1) * dilation + 1);
+    return free < 0 ? 0 : free / stride + 1;
+}
+
+egi_conv_dims egi_conv_dims_of(const egi_shape *x, const egi_shape *k, const egi_shape *y)
+{
+    return (egi_conv_dims){.n = x->dim[0],
+                           .h = x->dim[1],
+                           .w = x->dim[2],
+                           .c = x->dim[3],
+                           .oh = y->dim[1],
+                           .ow = y->dim[2],
+                           .f = k->dim[3],
+                           .kh = k->dim[0],
+                           .kw = k->dim[1],
+                           .cg = k->dim[2],
+                           .fg = k->dim[2] ? k->dim[3] / (x->dim[3] / k->dim[2]) : 0};
+}
+
+static eg_status check_axis(const char *axis, int64_t in, int64_t kernel, int64_t out, const egi_conv_geometry *g,
+                            int i)
+{
+    const int64_t limit = (int64_t)1 << 31;
+    if (g->stride[i] < 1 || g->stride[i] >= limit || g->dilation[i] < 1 || g->dilation[i] >= limit || g->pad[i] < 0)
+        return egi_fail(EG_ERR_ARG,
+                        "%s: wanted stride and dilation of at least 1 and no negative padding, found %lld, %lld, %lld",
+                        axis, (long long)g->stride[i], (long long)g->dilation[i], (long long)g->pad[i]);
+    if (in < 1 || kernel < 1 || out < 1 || in >= limit || kernel >= limit || out >= limit)
+        return egi_fail(EG_ERR_SHAPE, "%s: input %lld, kernel %lld, output %lld: wanted at least 1 each", axis,
+                        (long long)in, (long long)kernel, (long long)out);
+    const int64_t extent = (kernel - 1) * g->dilation[i] + 1,
+                  after = (out - 1) * g->stride[i] + extent - g->pad[i] - in;
+    if (g->pad[i] >= extent || after >= extent || after <= -g->stride[i])
+        return egi_fail(
+            EG_ERR_SHAPE, "%s: an input of %lld, a window of %lld, stride %lld and padding %lld do not make %lld", axis,
+            (long long)in, (long long)extent, (long long)g->stride[i], (long long)g->pad[i], (long long)out);
+    return EG_OK;
+}
+
+eg_status egi_conv_check(const egi_plan *p, egi_val x, egi_val kernel, egi_val y, const egi_conv_geometry *g)
+{
+    EG_TRY(egi_check_rank(p, "x", x, 4));
+    EG_TRY(egi_check_rank(p, "kernel", kernel, 4));
+    EG_TRY(egi_check_rank(p, "y", y, 4));
+    const egi_shape *xs = egi_shape_of(p, x), *ks = egi_shape_of(p, kernel), *ys = egi_shape_of(p, y);
+    if (g->groups < 1 || xs->dim[3] < 1 || ks->dim[3] < 1 || g->groups > xs->dim[3] || xs->dim[3] % g->groups ||
+        ks->dim[3] % g->groups)
+        return egi_fail(EG_ERR_SHAPE, "x is %s, kernel is %s: wanted channels that %lld groups divide",
+                        egi_shape_format(xs).s, egi_shape_format(ks).s, (long long)g->groups);
+    if (ks->dim[2] != xs->dim[3] / g->groups)
+        return egi_fail(EG_ERR_SHAPE, "x is %s, kernel is %s: wanted a kernel for %lld channels",
+                        egi_shape_format(xs).s, egi_shape_format(ks).s, (long long)(xs->dim[3] / g->groups));
+    if (ys->dim[0] != xs->dim[0] || ys->dim[3] != ks->dim[3])
+        return egi_fail(EG_ERR_SHAPE, "x is %s, kernel is %s, y is %s: wanted y of %lld samples and %lld channels",
+                        egi_shape_format(xs).s, egi_shape_format(ks).s, egi_shape_format(ys).s, (long long)xs->dim[0],
+                        (long long)ks->dim[3]);
+    EG_TRY(egi_check_is(p, "kernel", kernel, egi_dtype_of(p, x), *ks));
+    EG_TRY(egi_check_is(p, "y", y, egi_dtype_of(p, x), *ys));
+    EG_TRY(check_axis("height", xs->dim[1], ks->dim[0], ys->dim[1], g, 0));
+    return check_axis("width", xs->dim[2], ks->dim[1], ys->dim[2], g, 1);
+}
+
+static eg_status check(const egi_plan *p, const void *args)
+{
+    const egi_conv2d *a = args;
+    EG_TRY(egi_conv_check(p, a->x, a->w, a->y, &a->g));
+    EG_TRY(egi_check_may(p, "b", a->b, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->w, 3))));
+    return egi_check_fused(a->act, a->alpha);
+}
+
+static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
+{
+    const egi_conv2d *a = args;
+    egi_val dz;
+    EG_TRY(egi_grad_fused(p, g, a->y, a->act, a->alpha, &dz));
+    if (dz == EGI_NONE)
+        return EG_OK;
+    const bool bias = egi_grad_wanted(g, a->b);
+    if (egi_grad_wanted(g, a->w))
+        EG_TRY(EGI_EMIT(p, conv2d_dw, .x = a->x, .dy = dz, .dw = egi_grad_into(g, a->w),
+                        .db = bias ? egi_grad_into(g, a->b) : EGI_NONE, .g = a->g));
+    else if (bias)
+        EG_TRY(EGI_EMIT(p, column_sum, .x = dz, .y = egi_grad_into(g, a->b)));
+    if (egi_grad_wanted(g, a->x))
+        EG_TRY(EGI_EMIT(p, conv2d_dx, .dy = dz, .w = a->w, .dx = egi_grad_into(g, a->x), .g = a->g));
+    return EG_OK;
+}
+
+static eg_status square(egi_plan *p, const void *args, egi_grads *g)
+{
+    const egi_conv2d *a = args;
+    const egi_val fw = egi_square_of(g, a->w), fb = egi_square_of(g, a->b);
+    egi_val dz;
+    EG_TRY(egi_grad_fused(p, g, a->y, a->act, a->alpha, &dz));
+    if (dz == EGI_NONE || (fw == EGI_NONE && fb == EGI_NONE))
+        return EG_OK;
+    if (fw == EGI_NONE)
+        return EGI_EMIT(p, square_column_sum, .x = dz, .f = fb);
+    return EGI_EMIT(p, conv2d_square, .x = a->x, .dy = dz, .fw = fw, .fb = fb, .g = a->g);
+}
+
+/* Sum of one output element. */
+static double window(const egi_conv2d *a, const egi_conv_dims *d, const egi_tensor *t, int64_t n, int64_t i, int64_t j,
+                     int64_t f)
+{
+    const int64_t first = f / d->fg * d->cg;
+    double sum = a->b == EGI_NONE ? 0 : egi_get(&t[a->b], f);
+    for (int64_t ki = 0; ki < d->kh; ki++)
+        for (int64_t kj = 0; kj < d->kw; kj++) {
+            const int64_t r = egi_conv_at(&a->g, 0, i, ki), s = egi_conv_at(&a->g, 1, j, kj);
+            if (r < 0 || r >= d->h || s < 0 || s >= d->w)
+                continue;
+            for (int64_t c = 0; c < d->cg; c++)
+                sum += egi_get(&t[a->x], ((n * d->h + r) * d->w + s) * d->c + first + c) *
+                       egi_get(&t[a->w], ((ki * d->kw + kj) * d->cg + c) * d->f + f);
+        }
+    return sum;
+}
+
+static void reference(const void *args, const egi_tensor *t, const egi_control *control)
+{
+    (void)control;
+    const egi_conv2d *a = args;
+    const egi_act_args act = {.alpha = a->alpha};
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape);
+    int64_t at = 0;
+    for (int64_t n = 0; n < d.n; n++)
+        for (int64_t i = 0; i < d.oh; i++)
+            for (int64_t j = 0; j < d.ow; j++)
+                for (int64_t f = 0; f < d.f; f++)
+                    egi_set(&t[a->y], at++, egi_act_value(a->act, &act, window(a, &d, t, n, i, j, f)));
+}
+
+#define GEOMETRY(s0, s1, p0, p1, d0, d1, groups_) \
+    .g = {.stride = {s0, s1}, .pad = {p0, p1}, .dilation = {d0, d1}, .groups = groups_}
+static const egi_conv2d valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1)},
+                        same3_relu = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), .act = EGI_ACT_RELU},
+                        same5_relu = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), .act = EGI_ACT_RELU},
+                        same5_tanh = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), .act = EGI_ACT_TANH},
+                        stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)}, stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)},
+                        stride2_sigmoid = {GEOMETRY(2, 2, 1, 1, 1, 1, 1), .act = EGI_ACT_SIGMOID},
+                        dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)}, grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)},
+                        depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5), .act = EGI_ACT_RELU6},
+                        leaky = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f};
+
+#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                                      \
+    {                                                                                                               \
+        .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, \
+        .out = {EGI_STATIC_SHAPE(n, oh, ow, f)}, .in_absent = (absent)                                              \
+    }
+static const egi_op_case cases[] = {
+    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),          /* kernel not square */
+    CASE(valid, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),          /* size 1, no bias */
+    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),          /* the window is the image */
+    CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),          /* 1x1 */
+    CASE(same3, 4, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),          /* no bias */
+    CASE(same3_relu, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),  /* ResNet-8 */
+    CASE(same3_relu, 0, 2, 9, 9, 3, 3, 3, 3, 16, 9, 9),    /* its first layer */
+    CASE(same5_relu, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28), /* LeNet-5 */
+    CASE(same5_tanh, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(same5_relu, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2), /* the window is larger than the image */
+    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),    /* strided 1x1 */
+    CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
+    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),   /* `same` of an even input: only after */
+    CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3), /* unequal strides, some input unused */
+    CASE(stride2_sigmoid, 0, 2, 9, 9, 4, 3, 3, 4, 5, 5, 5),
+    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),
+    CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    CASE(leaky, 0, 2, 5, 5, 2, 2, 2, 2, 3, 4, 4),
+    CASE(same3, 0, 0, 5, 5, 2, 3, 3, 2, 3, 5, 5), /* no sample */
+};
+
+const egi_op egi_op_conv2d = {
+    .name = "conv2d",
+    .size = sizeof(egi_conv2d),
+    .in = {EGI_FIELD(egi_conv2d, x), EGI_FIELD(egi_conv2d, w), EGI_FIELD(egi_conv2d, b)},
+    .out = {EGI_FIELD(egi_conv2d, y)},
+    .check = check,
+    .grad = grad,
+    .square = square,
+    .reference = reference,
+    EGI_CASES(cases),
+};

@@ -1,0 +1,87 @@
+#include "core/ops/check.h"
+#include "core/ops/conv2d.h"
+#include "core/plan.h"
+
+static eg_status check(const egi_plan *p, const void *args)
+{
+    const egi_conv2d_dw *a = args;
+    EG_TRY(egi_conv_check(p, a->x, a->dw, a->dy, &a->g));
+    return egi_check_may(p, "db", a->db, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->dw, 3)));
+}
+
+double egi_conv_kernel_gradient(const egi_conv_geometry *g, const egi_conv_dims *d, const egi_tensor *x,
+                                const egi_tensor *dy, int64_t n, int64_t at)
+{
+    const int64_t f = at % d->f, c = at / d->f % d->cg, kj = at / (d->f * d->cg) % d->kw,
+                  ki = at / (d->f * d->cg * d->kw);
+    double sum = 0;
+    for (int64_t i = 0; i < d->oh; i++)
+        for (int64_t j = 0; j < d->ow; j++) {
+            const int64_t r = egi_conv_at(g, 0, i, ki), s = egi_conv_at(g, 1, j, kj);
+            if (r >= 0 && r < d->h && s >= 0 && s < d->w)
+                sum += egi_get(x, ((n * d->h + r) * d->w + s) * d->c + f / d->fg * d->cg + c) *
+                       egi_get(dy, ((n * d->oh + i) * d->ow + j) * d->f + f);
+        }
+    return sum;
+}
+
+double egi_conv_bias_gradient(const egi_conv_dims *d, const egi_tensor *dy, int64_t n, int64_t f)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < d->oh * d->ow; i++)
+        sum += egi_get(dy, (n * d->oh * d->ow + i) * d->f + f);
+    return sum;
+}
+
+static void reference(const void *args, const egi_tensor *t, const egi_control *control)
+{
+    (void)control;
+    const egi_conv2d_dw *a = args;
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape);
+    for (int64_t at = 0; at < egi_count(&t[a->dw]); at++) {
+        double sum = 0;
+        for (int64_t n = 0; n < d.n; n++)
+            sum += egi_conv_kernel_gradient(&a->g, &d, &t[a->x], &t[a->dy], n, at);
+        egi_set(&t[a->dw], at, sum);
+    }
+    for (int64_t f = 0; a->db != EGI_NONE && f < d.f; f++) {
+        double sum = 0;
+        for (int64_t n = 0; n < d.n; n++)
+            sum += egi_conv_bias_gradient(&d, &t[a->dy], n, f);
+        egi_set(&t[a->db], f, sum);
+    }
+}
+
+#define GEOMETRY(s0, s1, p0, p1, d0, d1, groups_) \
+    .g = {.stride = {s0, s1}, .pad = {p0, p1}, .dilation = {d0, d1}, .groups = groups_}
+static const egi_conv2d_dw valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1)},
+                           same5 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1)}, stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)},
+                           stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)}, dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)},
+                           grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)}, depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5)};
+
+#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                \
+    {                                                                                         \
+        .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f)}, \
+        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .out_absent = (absent) \
+    }
+static const egi_op_case cases[] = {
+    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),     CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),     CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
+    CASE(same3, 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),     CASE(same3, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
+    CASE(same3, 0, 3, 9, 9, 3, 3, 3, 3, 16, 9, 9),    CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(same5, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28), CASE(same5, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),
+    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),   CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
+    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),   CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
+    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),   CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+};
+
+const egi_op egi_op_conv2d_dw = {
+    .name = "conv2d_dw",
+    .size = sizeof(egi_conv2d_dw),
+    .in = {EGI_FIELD(egi_conv2d_dw, x), EGI_FIELD(egi_conv2d_dw, dy)},
+    .out = {EGI_FIELD(egi_conv2d_dw, dw), EGI_FIELD(egi_conv2d_dw, db)},
+    .check = check,
+    .reference = reference,
+    EGI_CASES(cases),
+};

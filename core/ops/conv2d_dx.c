@@ -1,0 +1,82 @@
+#include "core/ops/check.h"
+#include "core/ops/conv2d.h"
+#include "core/plan.h"
+
+static eg_status check(const egi_plan *p, const void *args)
+{
+    const egi_conv2d_dx *a = args;
+    return egi_conv_check(p, a->dx, a->w, a->dy, &a->g);
+}
+
+/* Output rows whose tap `k` reads input row `r`: at most one a tap; -1: none. */
+static int64_t reader(const egi_conv_geometry *g, int axis, int64_t r, int64_t k, int64_t outputs)
+{
+    const int64_t shifted = r + g->pad[axis] - k * g->dilation[axis];
+    if (shifted < 0 || shifted % g->stride[axis] || shifted / g->stride[axis] >= outputs)
+        return -1;
+    return shifted / g->stride[axis];
+}
+
+static double element(const egi_conv2d_dx *a, const egi_conv_dims *d, const egi_tensor *t, int64_t n, int64_t r,
+                      int64_t s, int64_t c)
+{
+    const int64_t first = c / d->cg * d->fg;
+    double sum = 0;
+    for (int64_t ki = 0; ki < d->kh; ki++)
+        for (int64_t kj = 0; kj < d->kw; kj++) {
+            const int64_t i = reader(&a->g, 0, r, ki, d->oh), j = reader(&a->g, 1, s, kj, d->ow);
+            if (i < 0 || j < 0)
+                continue;
+            for (int64_t f = first; f < first + d->fg; f++)
+                sum += egi_get(&t[a->dy], ((n * d->oh + i) * d->ow + j) * d->f + f) *
+                       egi_get(&t[a->w], ((ki * d->kw + kj) * d->cg + c % d->cg) * d->f + f);
+        }
+    return sum;
+}
+
+static void reference(const void *args, const egi_tensor *t, const egi_control *control)
+{
+    (void)control;
+    const egi_conv2d_dx *a = args;
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape);
+    int64_t at = 0;
+    for (int64_t n = 0; n < d.n; n++)
+        for (int64_t r = 0; r < d.h; r++)
+            for (int64_t s = 0; s < d.w; s++)
+                for (int64_t c = 0; c < d.c; c++)
+                    egi_set(&t[a->dx], at++, element(a, &d, t, n, r, s, c));
+}
+
+#define GEOMETRY(s0, s1, p0, p1, d0, d1, groups_) \
+    .g = {.stride = {s0, s1}, .pad = {p0, p1}, .dilation = {d0, d1}, .groups = groups_}
+static const egi_conv2d_dx valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1)},
+                           same5 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1)}, stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)},
+                           stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)}, dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)},
+                           grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)}, depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5)};
+
+#define CASE(args_, n, h, w, c, kh, kw, cg, f, oh, ow)                                                    \
+    {                                                                                                     \
+        .args = &args_, .in = {EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, cg, f)}, .out = { \
+            EGI_STATIC_SHAPE(n, h, w, c)                                                                  \
+        }                                                                                                 \
+    }
+static const egi_op_case cases[] = {
+    CASE(valid, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),      CASE(valid, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(valid, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),      CASE(valid, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
+    CASE(same3, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),      CASE(same3, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
+    CASE(same5, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14), CASE(same5, 2, 28, 28, 1, 5, 5, 1, 6, 28, 28),
+    CASE(same5, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),      CASE(stride2, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),
+    CASE(stride2, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),   CASE(stride2, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),
+    CASE(stride23, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),  CASE(dilated, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),
+    CASE(grouped, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),    CASE(depthwise, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+};
+
+const egi_op egi_op_conv2d_dx = {
+    .name = "conv2d_dx",
+    .size = sizeof(egi_conv2d_dx),
+    .in = {EGI_FIELD(egi_conv2d_dx, dy), EGI_FIELD(egi_conv2d_dx, w)},
+    .out = {EGI_FIELD(egi_conv2d_dx, dx)},
+    .check = check,
+    .reference = reference,
+    EGI_CASES(cases),
+};
