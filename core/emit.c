@@ -24,6 +24,11 @@ egi_val egi_in(const egi_emit *e, int i)
     return e->tensors[e->call->in[i]];
 }
 
+int egi_emit_in_count(const egi_emit *e)
+{
+    return e->call->n_in;
+}
+
 egi_val egi_out(egi_emit *e)
 {
     if (e->out == EGI_NONE)

@@ -77,14 +77,23 @@ static eg_status parse_fields(const eg_model *m, const egi_layer *l, const json_
     return EG_OK;
 }
 
+/* Under its name, its alias, or those of another field that fills the same place. */
+static bool is_given(const egi_layer_type *type, const egi_field *field, const json_t *config)
+{
+    for (int k = 0; k < type->n_fields; k++) {
+        const egi_field *other = &type->fields[k];
+        if (other->offset == field->offset &&
+            (json_object_get(config, other->name) || (other->alias && json_object_get(config, other->alias))))
+            return true;
+    }
+    return false;
+}
+
 static eg_status require_fields(const egi_layer *l, const json_t *config)
 {
     for (int i = 0; i < l->type->n_fields; i++) {
         const egi_field *field = &l->type->fields[i];
-        bool given = field->fallback || json_object_get(config, field->name);
-        for (int k = 0; k < l->type->n_fields && !given; k++) /* an older spelling of the same field */
-            given = l->type->fields[k].offset == field->offset && json_object_get(config, l->type->fields[k].name);
-        if (!given)
+        if (!field->fallback && !is_given(l->type, field, config))
             return egi_fail(EG_ERR_FORMAT, "config key '%s' is missing", field->name);
     }
     return EG_OK;

@@ -58,6 +58,8 @@ eg_status egi_out_last(egi_builder *b, int64_t last);
 
 egi_plan *egi_emit_plan(const egi_emit *e);
 egi_val egi_in(const egi_emit *e, int i);
+/** How many inputs this call has. */
+int egi_emit_in_count(const egi_emit *e);
 /** The output value, shaped as build said (with the batch in front), for an operation to write. */
 egi_val egi_out(egi_emit *e);
 /** Instead of egi_out(): the output is this value (Flatten, Dropout in inference). */
