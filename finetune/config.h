@@ -133,6 +133,14 @@ struct eg_config {
     char text[EGI_TEXT_MAX + 32]; /* eg_config_get() */
 };
 
+/** The next broken condition between keys from *index on (which moves behind it): its words, with *key; NULL: no more.
+ */
+const char *egi_config_condition(const egi_run_config *run, int64_t *index, const char **key);
+
+/** The code point that *text begins with, which is moved behind it; EGI_UTF8_BAD when it is not UTF-8 (RFC 3629). */
+#define EGI_UTF8_BAD 0xffffffffu
+uint32_t egi_utf8_next(const char **text);
+
 /** Adds a line to the errors of a configuration; silently drops it when there is no memory left. */
 void egi_config_complain(eg_config *config, const char *format, ...) EGI_PRINTF(2, 3);
 
