@@ -1,0 +1,74 @@
+/* engram VERB ...: finds the verb, parses its arguments, runs it. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+extern const cli_verb cli_finetune_verb, cli_eval_verb, cli_predict_verb, cli_inspect_verb, cli_check_verb,
+    cli_compare_verb, cli_config_verb, cli_doctor_verb;
+
+const cli_verb *const cli_verbs[] = {&cli_finetune_verb, &cli_eval_verb,   &cli_predict_verb,
+                                     &cli_inspect_verb,  &cli_check_verb,  &cli_compare_verb,
+                                     &cli_config_verb,   &cli_doctor_verb, NULL};
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "engram: fine-tunes pretrained networks on your data without forgetting what they knew\n\n");
+    for (int i = 0; cli_verbs[i]; i++)
+        fprintf(to, "  engram %s\n", cli_verbs[i]->usage);
+    fprintf(to, "\nengram VERB --help tells more, engram config --schema lists every key=value, engram --version the "
+                "version.\n");
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *names[CLI_LIST_MAX];
+    int n = 0;
+    while (cli_verbs[n]) {
+        names[n] = cli_verbs[n]->name;
+        n++;
+    }
+    const char *near = cli_nearest(name, names, n);
+    fprintf(stderr, "engram: no verb '%s'%s%s%s; engram --help lists them\n", name, near ? ", did you mean '" : "",
+            near ? near : "", near ? "'" : "");
+    return CLI_USAGE;
+}
+
+static int run_verb(const cli_verb *verb, int argc, char **argv)
+{
+    cli_args args = {0};
+    const int rc = cli_parse(&args, verb, argc, argv);
+    if (rc != CLI_OK)
+        return rc;
+    if (args.help) {
+        cli_print_help(verb, stdout);
+        return CLI_OK;
+    }
+    cli_catch_signals();
+    return verb->run(&args);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("engram %s\n", eg_version());
+        return CLI_OK;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_usage(stdout);
+        return CLI_OK;
+    }
+    for (int i = 0; cli_verbs[i]; i++)
+        if (strcmp(argv[1], cli_verbs[i]->name) == 0) {
+            const int rc = run_verb(cli_verbs[i], argc - 2, argv + 2);
+            if (fflush(stdout) != 0 && rc == CLI_OK) {
+                fprintf(stderr, "engram: standard output could not be written\n");
+                return CLI_INTERNAL;
+            }
+            return rc;
+        }
+    return unknown_verb(argv[1]);
+}
