@@ -3,6 +3,8 @@
 
 #include "core/op.h"
 
+#include <math.h>
+
 /** A stretch of the arena that is trained, with its penalties. Frozen stretches are in no segment. */
 typedef struct egi_segment {
     int64_t begin, end;  /* elements */
@@ -21,11 +23,39 @@ typedef struct egi_segment {
  * m, v are read and written (they stand in `in` and `out`). */
 typedef struct egi_update {
     egi_val w, grad, m, v, anchor, omega, norm, penalty;
-    const egi_segment *segments; /* borrowed; outlives the plan */
+    const egi_segment *segments; /* ascending, apart; borrowed; outlives the plan */
     int n_segments;
     double momentum, beta1, beta2, rho, epsilon, clip_norm;
     bool nesterov;
 } egi_update;
+
+/** The rates of one step: of the run, not of a segment. */
+typedef struct egi_update_rates {
+    double clip; /* factor of the gradient, 1 without clipping */
+    double adam; /* sqrt(1 - beta2^t) / (1 - beta1^t), t = step + 1 */
+    double strength;
+} egi_update_rates;
+
+static inline egi_update_rates egi_update_rates_of(const egi_update *a, const egi_tensor *t, const egi_control *control)
+{
+    const double steps = (double)(control->step + 1);
+    const double norm = a->clip_norm > 0 ? egi_get(&t[a->norm], 0) : 0;
+    return (egi_update_rates){
+        .clip = a->clip_norm > 0 && !(norm <= a->clip_norm) ? a->clip_norm / norm : 1, /* a NaN norm shows */
+        .adam = sqrt(1 - pow(a->beta2, steps)) / (1 - pow(a->beta1, steps)),
+        .strength = a->anchor ? control->strength : 0,
+    };
+}
+
+/** What the four operations below share (core/ops/update.c). */
+eg_status egi_update_check(const egi_plan *plan, const egi_update *a, bool wants_m, bool wants_v);
+/** Gradient with penalties, before clipping, of element `i` with weight `w`. */
+double egi_update_gradient(const egi_update *a, const egi_segment *s, const egi_tensor *t, double strength, int64_t i,
+                           double w);
+/** Runs `step` over every element of every segment: returns the new weight, changes *m and *v. */
+typedef double (*egi_update_step)(const egi_update *a, const egi_update_rates *r, double lr, double w, double g,
+                                  double *m, double *v);
+void egi_update_reference(const egi_update *a, const egi_tensor *t, const egi_control *control, egi_update_step step);
 
 /** Keras' SGD: no momentum: w -= lr g. Else m = momentum m - lr g; w += m, or with nesterov w += momentum m - lr g. */
 typedef egi_update egi_sgd;
