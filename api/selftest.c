@@ -1,0 +1,223 @@
+/* The self-test of `engram doctor`: a small network's loss and gradients by the fast kernels against the reference
+ * ones, a short training run, and how fast this machine multiplies matrices and reads memory. */
+#include "core/model.h"
+#include "core/ops/ops.h"
+#include "core/rng.h"
+#include "layers/layers.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#define BATCH   32
+#define CLASSES 3
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static eg_status add_layer(eg_model *m, const char *class_name, const char *config, int *tensor)
+{
+    int layer;
+    json_t *json = json_loads(config, 0, NULL);
+    const egi_layer_type *type = egi_layer_type_find(class_name);
+    eg_status status = json && type ? EG_OK : egi_fail(EG_ERR_INTERNAL, "self-test: layer %s", class_name);
+    if (status == EG_OK)
+        status = egi_model_add_layer(m, type, json, NULL, &layer);
+    json_decref(json);
+    return status == EG_OK ? egi_model_call(m, layer, tensor, 1, -1, tensor) : status;
+}
+
+static eg_status build(eg_model *m)
+{
+    static const char *const layers[][2] = {
+        {"Conv2D", "{\"name\": \"conv\", \"filters\": 8, \"kernel_size\": [3, 3], \"padding\": \"same\", "
+                   "\"activation\": \"relu\"}"},
+        {"BatchNormalization", "{\"name\": \"norm\"}"},
+        {"MaxPooling2D", "{\"name\": \"pool\", \"pool_size\": [2, 2]}"},
+        {"Flatten", "{\"name\": \"flat\"}"},
+        {"Dense", "{\"name\": \"head\", \"units\": 3, \"activation\": \"softmax\"}"},
+    };
+    int tensor;
+    EG_TRY(egi_model_add_input(m, &EGI_SHAPE(12, 12, 2), &tensor));
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        EG_TRY(add_layer(m, layers[i][0], layers[i][1], &tensor));
+    EG_TRY(egi_model_add_output(m, tensor));
+    return egi_model_finish(m);
+}
+
+typedef struct trial {
+    egi_plan *plan;
+    float *grads;
+    egi_val x, labels, loss;
+} trial;
+
+static void release(eg_context *c, trial *t)
+{
+    egi_plan_free(t->plan);
+    egi_free(c, t->grads);
+}
+
+/* A training plan of `m`; with an SGD update over the whole arena where `update` is given. */
+static eg_status compile(const eg_model *m, const egi_segment *update, trial *t)
+{
+    egi_model_io io;
+    egi_val logits = EGI_NONE;
+    egi_act head;
+    EG_TRY(egi_model_arena(&t->grads, m));
+    EG_TRY(egi_plan_create(&t->plan, m->context, BATCH, EGI_F32, true));
+    EG_TRY(egi_model_emit(m, t->plan, t->grads, NULL, &io));
+    egi_free(m->context, io.params);
+    t->x = io.in[0];
+    t->labels = egi_plan_input(t->plan, EGI_I32, EGI_SHAPE(BATCH));
+    EG_TRY(egi_plan_logits(t->plan, io.out[0], &logits, &head));
+    t->loss = egi_temp(t->plan, EGI_SCALAR);
+    egi_plan_keep(t->plan, t->loss);
+    EG_TRY(EGI_EMIT(t->plan, softmax_xent, .z = logits, .labels = t->labels, .loss = t->loss,
+                    .dz = egi_temp_like(t->plan, logits), .scale = 1));
+    EG_TRY(egi_plan_fuse(t->plan));
+    EG_TRY(egi_plan_backward(t->plan, t->loss));
+    if (update) {
+        const egi_val w = egi_plan_bind(t->plan, EGI_F32, EGI_SHAPE(m->arena_count), m->weights);
+        const egi_val g = egi_plan_bind(t->plan, EGI_F32, EGI_SHAPE(m->arena_count), t->grads);
+        EG_TRY(EGI_EMIT(t->plan, sgd, .w = w, .grad = g, .segments = update, .n_segments = 1));
+    }
+    return egi_plan_compile(t->plan);
+}
+
+/* Three classes that differ by where the bright patch lies. */
+static void fill_batch(const trial *t, uint32_t step)
+{
+    float *x = egi_plan_data(t->plan, t->x);
+    int32_t *labels = egi_plan_data(t->plan, t->labels);
+    egi_rng rng = egi_rng_make(7, EGI_RNG_TEST, step);
+    for (int i = 0; i < BATCH; i++) {
+        labels[i] = (int32_t)egi_rng_below(&rng, CLASSES);
+        for (int k = 0; k < 12 * 12 * 2; k++)
+            x[i * 288 + k] = (float)egi_rng_normal(&rng) + (k / 96 == labels[i] ? 1.5f : 0);
+    }
+}
+
+static double difference(const float *a, const float *b, int64_t n)
+{
+    double d = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        d = fmax(d, fabs((double)a[i] - (double)b[i]));
+        size = fmax(size, fabs((double)b[i]));
+    }
+    return size > 0 ? d / size : INFINITY;
+}
+
+static eg_status compare_gradients(const eg_model *m, double *error)
+{
+    eg_context *c = m->context;
+    const egi_control control = {.seed = 1, .lr = 0, .weights_version = 1};
+    trial fast = {0}, slow = {0};
+    eg_status status = compile(m, NULL, &fast);
+    c->device->reference_only = true;
+    if (status == EG_OK)
+        status = compile(m, NULL, &slow);
+    c->device->reference_only = false;
+    if (status == EG_OK) {
+        fill_batch(&fast, 0);
+        fill_batch(&slow, 0);
+        status = egi_plan_run(fast.plan, &control);
+    }
+    if (status == EG_OK)
+        status = egi_plan_run(slow.plan, &control);
+    if (status == EG_OK)
+        *error = difference(fast.grads, slow.grads, m->arena_count);
+    release(c, &fast);
+    release(c, &slow);
+    return status;
+}
+
+static eg_status train(eg_model *m, double *first, double *last)
+{
+    trial t = {0};
+    egi_segment segment = {.lr_scale = 1};
+    for (int64_t i = 0; i < m->n_params; i++) /* trained parameters come first in the arena */
+        if (!m->params[i].state && m->params[i].offset + m->params[i].count > segment.end)
+            segment.end = m->params[i].offset + m->params[i].count;
+    eg_status status = compile(m, &segment, &t);
+    for (int step = 0; step < 60 && status == EG_OK; step++) {
+        const egi_control control = {.seed = 1, .step = step, .lr = 0.1, .weights_version = step + 1};
+        fill_batch(&t, (uint32_t)step + 1);
+        status = egi_plan_run(t.plan, &control);
+        if (status == EG_OK && step == 0)
+            *first = *(float *)egi_plan_data(t.plan, t.loss);
+        if (status == EG_OK)
+            *last = *(float *)egi_plan_data(t.plan, t.loss);
+    }
+    release(m->context, &t);
+    return status;
+}
+
+/* The best of several products of 128 x 1024 by 1024 x 1024 matrices. */
+static eg_status probe_gemm(eg_context *c, double *gflops)
+{
+    enum { M = 128, N = 1024, K = 1024 };
+    egi_plan *p;
+    EG_TRY(egi_plan_create(&p, c, M, EGI_F32, false));
+    const egi_val a = egi_plan_input(p, EGI_F32, EGI_SHAPE(M, K)), b = egi_plan_input(p, EGI_F32, EGI_SHAPE(K, N));
+    const egi_val y = egi_temp(p, EGI_SHAPE(M, N));
+    egi_plan_keep(p, y);
+    eg_status status = EGI_EMIT(p, gemm, .a = a, .b = b, .c = y);
+    if (status == EG_OK)
+        status = egi_plan_compile(p);
+    double best = INFINITY;
+    const egi_control control = {.weights_version = 1};
+    for (int i = 0; i < 20 && status == EG_OK; i++) {
+        const double start = now();
+        status = egi_plan_run(p, &control);
+        best = fmin(best, now() - start);
+    }
+    *gflops = 2.0 * M * N * K / best * 1e-9;
+    egi_plan_free(p);
+    return status;
+}
+
+static eg_status probe_memory(eg_context *c, double *gbs)
+{
+    const size_t bytes = 128u << 20;
+    char *block;
+    EG_TRY(egi_alloc(&block, c, 2, bytes));
+    double best = INFINITY;
+    for (int i = 0; i < 3; i++) {
+        const double start = now();
+        memcpy(block + bytes, block, bytes);
+        best = fmin(best, now() - start);
+    }
+    *gbs = 2 * (double)bytes / best * 1e-9;
+    egi_free(c, block);
+    return EG_OK;
+}
+
+eg_status eg_selftest(char **out, bool *ok, eg_context *c)
+{
+    eg_model *m;
+    double error = INFINITY, first = NAN, last = NAN, gflops = 0, gbs = 0;
+    EG_TRY(egi_model_create(&m, c, EGI_F32, 3));
+    eg_status status = build(m);
+    if (status == EG_OK)
+        status = compare_gradients(m, &error);
+    if (status == EG_OK)
+        status = train(m, &first, &last);
+    eg_model_free(m);
+    EG_TRY(status);
+    EG_TRY(probe_gemm(c, &gflops));
+    EG_TRY(probe_memory(c, &gbs));
+    /* f32 sums of some hundred terms in another order differ by some 1e-6 of the largest. */
+    const bool gradients = error < 1e-4, learns = last < 0.5 * first;
+    EG_TRY(egi_format(out, c,
+                      "test    gradients of a convolutional network, fast against reference: %.1e of the largest (%s)\n"
+                      "test    60 steps of training: loss %.3f to %.3f (%s)\n"
+                      "speed   matrix product %.0f GFLOP/s with %d threads, copy %.1f GB/s with one",
+                      error, gradients ? "ok" : "NOT OK, at most 1e-4 wanted", first, last,
+                      learns ? "ok" : "NOT OK, half at most wanted", gflops, c->threads, gbs));
+    *ok = gradients && learns;
+    return EG_OK;
+}
