@@ -19,14 +19,21 @@ struct eg_dataset {
     float *targets;                  /* (n, target_shape) or NULL: regression, or several labels at once */
     egi_shape target_shape;
     int64_t classes;
-    char **class_names; /* classes, or NULL; owned */
-    char **files;       /* (n) or NULL: names of image files; owned */
+    char **class_names;  /* classes, or NULL; owned */
+    char (*numbers)[24]; /* classes: "0", "1" ... where the set names none; owned */
+    char **files;        /* (n) or NULL: names of image files; owned */
     bool has_test;
     char source_text[256]; /* eg_dataset_source() */
 };
 
+/** Writes the numbers that eg_dataset_class_name() gives for classes without names. Errors: NOMEM. */
+EG_MUST_USE eg_status egi_dataset_number_classes(eg_dataset *d);
+
 /** A set with the examples `index[0..n)` of `d` copied, in that order. Owner: caller. */
 EG_MUST_USE eg_status egi_dataset_pick(eg_dataset **out, const eg_dataset *d, const int64_t *index, int64_t n);
+
+/** The examples of `a`, then those of `b`. Owner: caller. Errors: DATA (shapes or types differ). */
+EG_MUST_USE eg_status egi_dataset_join(eg_dataset **out, const eg_dataset *a, const eg_dataset *b);
 
 /** A seeded split: `share` (0 to 1) of the examples, drawn per class in proportion, go to *second, the rest to *first.
  * Index lists, each sorted; owner: caller, egi_free(). Every class with at least 2 examples has one on both sides. */
@@ -46,8 +53,9 @@ typedef enum egi_preprocess_kind {
 typedef struct egi_preprocess {
     egi_preprocess_kind kind;
     bool bgr;
-    int channels; /* 1: the same for all channels */
-    float shift[4], scale[4];
+    int channels;             /* 1: the same for all channels */
+    float shift[4], scale[4]; /* the formula above; values are computed in Keras' order (data/preprocess.h) */
+    float std[4];             /* custom: divided by */
 } egi_preprocess;
 
 /** "none", "unit" (x/255), "tf" (x/127.5 - 1), "caffe" (BGR minus means), "torch" (x/255, ImageNet mean and std), or
@@ -74,7 +82,8 @@ typedef enum egi_buffer_kind { EGI_BUFFER_RESERVOIR, EGI_BUFFER_BALANCED, EGI_BU
 /** Chooses at most `count` examples of `d` to remember; index list, owner: caller.
  *  reservoir: uniform (algorithm R, item n kept with probability count / n, the draw inclusive); balanced: the same
  * number a class, as far as there are; herding (Rebuffi et al. 2017, iCaRL): greedily the mean of L2-normalised
- * `features` (n, dim), per class; features may be NULL for the other kinds. */
+ * `features` (n, dim), per class; features may be NULL for the other kinds.
+ * Indices ascend; those of herding go class by class in the order of choice, best first. */
 EG_MUST_USE eg_status egi_buffer_choose(int64_t **index, int64_t *n, const eg_dataset *d, egi_buffer_kind kind,
                                         int64_t count, const float *features, int64_t dim, uint64_t seed);
 

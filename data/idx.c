@@ -1,0 +1,259 @@
+/* IDX (yann.lecun.com/exdb/mnist): 0 0 TYPE RANK, then RANK big-endian 32-bit sizes, then big-endian elements. */
+#include "data/convert.h"
+#include "data/reader.h"
+
+#include <string.h>
+
+typedef struct idx_file {
+    egi_file file;
+    egi_number type;
+    egi_shape shape; /* (n, ...) */
+} idx_file;
+
+/* Both parts of a set; NULL: not there. */
+typedef struct idx_names {
+    const char *images[2], *labels[2];
+} idx_names;
+
+static bool type_of(unsigned char code, egi_number *out)
+{
+    static const struct {
+        unsigned char code;
+        egi_number type;
+    } types[] = {{0x08, {'u', 1, true}}, {0x09, {'i', 1, true}}, {0x0B, {'i', 2, true}},
+                 {0x0C, {'i', 4, true}}, {0x0D, {'f', 4, true}}, {0x0E, {'f', 8, true}}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (types[i].code == code) {
+            *out = types[i].type;
+            return true;
+        }
+    return false;
+}
+
+static bool looks_like_idx(const unsigned char *head, int64_t n)
+{
+    egi_number type;
+    return n >= 8 && head[0] == 0 && head[1] == 0 && type_of(head[2], &type) && head[3] >= 1 && head[3] <= EGI_MAX_RANK;
+}
+
+static int64_t big_endian32(const unsigned char *b)
+{
+    return (int64_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
+}
+
+static eg_status read_header(idx_file *f)
+{
+    unsigned char head[4 + 4 * EGI_MAX_RANK];
+    const char *path = f->file.path;
+    EG_TRY(egi_file_read(&f->file, head, 4));
+    if (head[0] || head[1] || !type_of(head[2], &f->type) || head[3] < 1 || head[3] > EGI_MAX_RANK)
+        return egi_fail(EG_ERR_DATA, "%s: wanted an IDX header (0 0 TYPE RANK), found %02x %02x %02x %02x", path,
+                        head[0], head[1], head[2], head[3]);
+    f->shape.rank = head[3];
+    EG_TRY(egi_file_read(&f->file, head + 4, 4 * f->shape.rank));
+    for (int i = 0; i < f->shape.rank; i++)
+        f->shape.dim[i] = big_endian32(head + 4 + 4 * i);
+    if (egi_shape_check(&f->shape, path) != EG_OK || egi_shape_count(&f->shape) < 1)
+        return egi_fail(EG_ERR_DATA, "%s: impossible shape %s", path, egi_shape_format(&f->shape).s);
+    return egi_file_expect_room(&f->file, egi_shape_count(&f->shape) * f->type.size);
+}
+
+static eg_status open_idx(idx_file *f, const egi_source *s, char **path, const char *name)
+{
+    if (s->folder)
+        EG_TRY(egi_source_join(path, s, name));
+    else
+        EG_TRY(egi_strdup(path, s->context, name));
+    EG_TRY(egi_file_open(&f->file, s->context, *path));
+    return read_header(f);
+}
+
+/* (n, h, w) are images of one channel; other ranks stay as they are. */
+static egi_shape example_shape(const egi_shape *all)
+{
+    egi_shape s = {.rank = all->rank - 1};
+    for (int i = 0; i < s.rank; i++)
+        s.dim[i] = all->dim[i + 1];
+    if (all->rank == 3)
+        s.dim[s.rank++] = 1;
+    return s;
+}
+
+static eg_status read_images(eg_dataset *d, const egi_source *s, const char *name)
+{
+    idx_file f = {.file = {.fd = -1}};
+    char *path = NULL;
+    eg_status status;
+    EG_TRY_GOTO(status, open_idx(&f, s, &path, name));
+    if (f.shape.rank < 2) {
+        status = egi_fail(
+            EG_ERR_DATA,
+            "%s: wanted images (rank 2 or more), found %s: labels are given by the images' side or by the folder", path,
+            egi_shape_format(&f.shape).s);
+        goto done;
+    }
+    d->n = f.shape.dim[0];
+    const egi_shape shape = example_shape(&f.shape);
+    const egi_dtype dtype = f.type.kind == 'u' ? EGI_U8 : EGI_F32;
+    EG_TRY_GOTO(status, egi_fill_input(d, 0, dtype, &shape));
+    EG_TRY_GOTO(status, egi_convert_file(&f.file, &f.type, dtype, d->x[0], egi_shape_count(&f.shape)));
+    EG_TRY_GOTO(status, egi_file_expect_end(&f.file));
+done:
+    egi_file_close(&f.file);
+    egi_free(s->context, path);
+    return status;
+}
+
+/* Labels of `images`; *classes becomes at least their number. With d NULL only the classes are wanted. */
+static eg_status read_labels(eg_dataset *d, const egi_source *s, const char *images, const char *name, int64_t *classes)
+{
+    idx_file f = {.file = {.fd = -1}};
+    char *path = NULL;
+    int32_t *labels = NULL;
+    eg_status status;
+    EG_TRY_GOTO(status, open_idx(&f, s, &path, name));
+    const int64_t n = f.shape.dim[0];
+    if (f.shape.rank != 1 || f.type.kind == 'f') {
+        status = egi_fail(EG_ERR_DATA, "%s: wanted a list of integer labels, found %s of type %c%d", path,
+                          egi_shape_format(&f.shape).s, f.type.kind, f.type.size);
+        goto done;
+    }
+    if (d && n != d->n) {
+        status = egi_fail(EG_ERR_DATA, "%s: %lld labels, but %s has %lld images", path, (long long)n, images,
+                          (long long)d->n);
+        goto done;
+    }
+    EG_TRY_GOTO(status, egi_alloc(&labels, s->context, n, sizeof *labels));
+    EG_TRY_GOTO(status, egi_convert_file(&f.file, &f.type, EGI_I32, labels, n));
+    EG_TRY_GOTO(status, egi_file_expect_end(&f.file));
+    for (int64_t i = 0; i < n; i++)
+        if (labels[i] >= *classes && labels[i] < EGI_CLASSES_MAX)
+            *classes = labels[i] + 1;
+    if (d) {
+        d->labels = labels;
+        labels = NULL;
+    }
+done:
+    egi_free(s->context, labels);
+    egi_file_close(&f.file);
+    egi_free(s->context, path);
+    return status;
+}
+
+static int part_of(const char *name)
+{
+    return egi_name_has(name, "t10k") || egi_name_has(name, "test");
+}
+
+static bool same_but_gz(const char *plain, const char *zipped)
+{
+    const size_t n = strlen(plain);
+    return strncmp(plain, zipped, n) == 0 && strcmp(zipped + n, ".gz") == 0;
+}
+
+/* Sorted names: "x" comes before "x.gz", and the plain file is taken. */
+static eg_status note(const egi_source *s, const char **slot, const char *name)
+{
+    if (*slot && !same_but_gz(*slot, name))
+        return egi_fail(
+            EG_ERR_DATA,
+            "%s: two files for one part: %s and %s; give a folder with one set of files, or the images file", s->path,
+            *slot, name);
+    if (!*slot)
+        *slot = name;
+    return EG_OK;
+}
+
+static bool is_idx_name(const char *name)
+{
+    return egi_name_has(name, "idx") && (egi_name_has(name, "images") || egi_name_has(name, "labels"));
+}
+
+static eg_status find_names(const egi_source *s, idx_names *names)
+{
+    for (int64_t i = 0; i < s->n_entries; i++) {
+        const char *name = s->entries[i].name;
+        if (s->entries[i].folder || !is_idx_name(name))
+            continue;
+        const int part = part_of(name);
+        EG_TRY(note(s, egi_name_has(name, "images") ? &names->images[part] : &names->labels[part], name));
+    }
+    return EG_OK;
+}
+
+static eg_status read_folder(eg_dataset *d, const egi_source *s, eg_part part)
+{
+    idx_names names = {0};
+    EG_TRY(find_names(s, &names));
+    d->has_test = names.images[0] && names.images[1];
+    const int wanted = d->has_test ? part == EG_PART_TEST : names.images[1] != NULL;
+    if (!names.images[wanted])
+        return egi_fail(EG_ERR_DATA, "%s: labels but no images: wanted a file such as train-images-idx3-ubyte.gz",
+                        s->path);
+    if (wanted == 1 && part == EG_PART_TRAIN)
+        return egi_fail(EG_ERR_DATA, "%s: no training part: wanted train-images-idx3-ubyte beside %s", s->path,
+                        names.images[1]);
+    if (!names.labels[wanted] && (names.labels[0] || names.labels[1]))
+        return egi_fail(EG_ERR_DATA, "%s: %s has no labels file beside it", s->path, names.images[wanted]);
+    EG_TRY(read_images(d, s, names.images[wanted]));
+    if (!names.labels[wanted])
+        return EG_OK;
+    EG_TRY(read_labels(d, s, names.images[wanted], names.labels[wanted], &d->classes));
+    return d->has_test && names.labels[!wanted] ? read_labels(NULL, s, NULL, names.labels[!wanted], &d->classes)
+                                                : EG_OK;
+}
+
+/* The labels file beside an images file: "images" becomes "labels" and "idx3" (any rank) "idx1". */
+static eg_status labels_beside(char **out, const egi_source *s)
+{
+    char *name;
+    EG_TRY(egi_strdup(&name, s->context, s->path));
+    char *base = name + (s->base - s->path), *images = strstr(base, "images"), *rank = strstr(base, "idx");
+    egi_file probe;
+    if (images)
+        memcpy(images, "labels", 6);
+    if (rank && rank[3] >= '1' && rank[3] <= '8')
+        rank[3] = '1';
+    if (!images || egi_file_open(&probe, s->context, name) != EG_OK) {
+        egi_free(s->context, name);
+        name = NULL;
+    } else {
+        egi_file_close(&probe);
+    }
+    *out = name;
+    return EG_OK;
+}
+
+static eg_status read_single(eg_dataset *d, const egi_source *s)
+{
+    char *labels;
+    EG_TRY(read_images(d, s, s->path));
+    EG_TRY(labels_beside(&labels, s));
+    if (!labels)
+        return EG_OK;
+    const eg_status status = read_labels(d, s, s->path, labels, &d->classes);
+    egi_free(s->context, labels);
+    return status;
+}
+
+static bool detect(const egi_source *s)
+{
+    if (!s->folder)
+        return looks_like_idx(s->head, s->head_bytes);
+    for (int64_t i = 0; i < s->n_entries; i++)
+        if (!s->entries[i].folder && is_idx_name(s->entries[i].name))
+            return true;
+    return false;
+}
+
+static eg_status read_idx(eg_dataset *d, const egi_source *s, eg_part part)
+{
+    return s->folder ? read_folder(d, s, part) : read_single(d, s);
+}
+
+const egi_reader egi_reader_idx = {
+    .format = "IDX",
+    .accepts = "a folder of IDX files or an IDX images file",
+    .detect = detect,
+    .read = read_idx,
+};

@@ -1,0 +1,123 @@
+/* From a path to a data set: the part, the reader, the checks that every reader's result must pass. */
+#include "data/reader.h"
+
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+static const egi_reader *const readers[] = {
+#define EG_READER(name) &egi_reader_##name,
+#include "data/readers.def"
+#undef EG_READER
+};
+#define N_READERS ((int)(sizeof readers / sizeof *readers))
+
+/* "PATH:train": a part in the path wins over the argument. A file that really is called so is taken as it is. */
+static size_t split_part(const char *path, eg_part *part)
+{
+    static const struct {
+        const char *suffix;
+        eg_part part;
+    } parts[] = {{":train", EG_PART_TRAIN}, {":test", EG_PART_TEST}, {":all", EG_PART_ALL}};
+    struct stat st;
+    const size_t n = strlen(path);
+    if (stat(path, &st) == 0)
+        return n;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const size_t m = strlen(parts[i].suffix);
+        if (n > m && strcasecmp(path + n - m, parts[i].suffix) == 0) {
+            *part = parts[i].part;
+            return n - m;
+        }
+    }
+    return n;
+}
+
+static const egi_reader *find_reader(const egi_source *s)
+{
+    for (int i = 0; i < N_READERS; i++)
+        if (readers[i]->detect(s))
+            return readers[i];
+    return NULL;
+}
+
+static eg_status unknown_format(const egi_source *s)
+{
+    char list[400] = "";
+    size_t at = 0;
+    for (int i = 0; i < N_READERS && at < sizeof list; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", readers[i]->accepts);
+    return egi_fail(EG_ERR_DATA, "%s: not a data set; wanted %s", s->path, list);
+}
+
+static eg_status finish(eg_dataset *d, const egi_source *s)
+{
+    if (d->n < 1 || d->n_inputs < 1)
+        return egi_fail(EG_ERR_DATA, "%s: no examples", s->path);
+    EG_TRY(egi_fill_one_hot(d));
+    if (d->labels)
+        EG_TRY(egi_fill_classes(d, s->path));
+    if (d->labels)
+        EG_TRY(egi_fill_class_names(d, s, "classes.txt"));
+    return egi_dataset_number_classes(d);
+}
+
+static eg_status read_part(eg_dataset **out, const egi_source *s, const egi_reader *reader, eg_part part)
+{
+    eg_dataset *d;
+    EG_TRY(egi_dataset_create(&d, s->context, s->base, reader->format));
+    eg_status status = reader->read(d, s, part);
+    if (status == EG_OK)
+        status = finish(d, s);
+    if (status != EG_OK) {
+        eg_dataset_free(d);
+        return status;
+    }
+    *out = d;
+    return EG_OK;
+}
+
+static eg_status read_all(eg_dataset **out, const egi_source *s, const egi_reader *reader)
+{
+    eg_dataset *train, *test;
+    EG_TRY(read_part(&train, s, reader, EG_PART_TRAIN));
+    if (!train->has_test) {
+        *out = train;
+        return EG_OK;
+    }
+    eg_status status = read_part(&test, s, reader, EG_PART_TEST);
+    if (status == EG_OK) {
+        status = egi_dataset_join(out, train, test);
+        eg_dataset_free(test);
+    }
+    eg_dataset_free(train);
+    return status;
+}
+
+static eg_status load(eg_dataset **out, eg_context *context, const char *path, eg_part part)
+{
+    egi_source s;
+    EG_TRY(egi_source_open(&s, context, path));
+    const egi_reader *reader = find_reader(&s);
+    eg_status status;
+    if (!reader)
+        status = unknown_format(&s);
+    else
+        status = part == EG_PART_ALL ? read_all(out, &s, reader) : read_part(out, &s, reader, part);
+    egi_source_close(&s);
+    return status;
+}
+
+eg_status eg_dataset_load(eg_dataset **out, eg_context *context, const char *path, eg_part part)
+{
+    if (!out || !context || !path || !*path)
+        return egi_fail(EG_ERR_ARG, "data set: out, context and path must not be NULL or empty");
+    if (part != EG_PART_TRAIN && part != EG_PART_TEST && part != EG_PART_ALL)
+        return egi_fail(EG_ERR_ARG, "%s: wanted part train, test or all, found number %d", path, (int)part);
+    const size_t length = split_part(path, &part);
+    char *plain;
+    EG_TRY(egi_format(&plain, context, "%.*s", (int)length, path));
+    const eg_status status = load(out, context, plain, part);
+    egi_free(context, plain);
+    return status;
+}

@@ -1,0 +1,78 @@
+/** data/reader.h: what a reader of data sets is, and what it may call. A reader is one file and one line in
+ * readers.def. */
+#ifndef EGI_READER_H
+#define EGI_READER_H
+
+#include "data/dataset.h"
+#include "data/file.h"
+
+#define EGI_HEAD_BYTES  512
+#define EGI_CLASSES_MAX (1 << 20) /* a label above it is an error in the file, not a class */
+
+/** One entry of a folder; entries are sorted by name (bytes), names that begin with '.' are left out. */
+typedef struct egi_entry {
+    char *name;
+    bool folder;
+} egi_entry;
+
+/** What a path points to, looked at once for all readers. */
+typedef struct egi_source {
+    eg_context *context;
+    char *path;       /* as given, without ":train", no '/' at the end */
+    const char *base; /* its last part, in `path` */
+    bool folder;
+    egi_entry *entries; /* of a folder */
+    int64_t n_entries;
+    unsigned char head[EGI_HEAD_BYTES]; /* of a file: its first bytes, inflated */
+    int64_t head_bytes;
+} egi_source;
+
+EG_MUST_USE eg_status egi_source_open(egi_source *s, eg_context *context, const char *path);
+void egi_source_close(egi_source *s);
+
+/** Does `name` end in `ending`, in any case, where ".gz" behind both is ignored? */
+bool egi_name_ends(const char *name, const char *ending);
+/** Is `part` in `name`, in any case? */
+bool egi_name_has(const char *name, const char *part);
+/** The entry called `name` or `name`.gz, or NULL. */
+const egi_entry *egi_source_find(const egi_source *s, const char *name);
+/** "PATH/name"; owner: caller, egi_free(). */
+EG_MUST_USE eg_status egi_source_join(char **out, const egi_source *s, const char *name);
+
+typedef struct egi_reader {
+    const char *format;  /* eg_dataset_info.format */
+    const char *accepts; /* for the message that lists what can be read */
+    /** By content, then by name. Looks only at the source: cheap, cannot fail. */
+    bool (*detect)(const egi_source *s);
+    /** Fills the blank `d` (context, name and format are set) with TRAIN or TEST and sets has_test; without parts of
+     * its own it gives all. What `d` owns is freed by the caller, also after a failure. Labels, class counts and names
+     * are checked by the caller. */
+    eg_status (*read)(eg_dataset *d, const egi_source *s, eg_part part);
+} egi_reader;
+
+#define EG_READER(name) extern const egi_reader egi_reader_##name;
+#include "data/readers.def"
+#undef EG_READER
+
+/* --- filling a data set (data/fill.c) -------------------------------------------------------------------------------
+ */
+
+/** Allocates input `i`: n examples of shape and dtype. Errors: DATA (impossible shape), NOMEM. */
+EG_MUST_USE eg_status egi_fill_input(eg_dataset *d, int i, egi_dtype dtype, const egi_shape *shape);
+EG_MUST_USE eg_status egi_fill_labels(eg_dataset *d);
+EG_MUST_USE eg_status egi_fill_targets(eg_dataset *d, const egi_shape *shape);
+/** Labels 0 to EGI_CLASSES_MAX; classes becomes at least their number. `subject` names the file. Errors: DATA with the
+ * place. */
+EG_MUST_USE eg_status egi_fill_classes(eg_dataset *d, const char *subject);
+/** Targets whose rows have two columns or more, one 1 and else 0, are classes too: labels and classes are filled. */
+EG_MUST_USE eg_status egi_fill_one_hot(eg_dataset *d);
+/** Class names from a text file, a name a line; nothing happens when the folder has no such file. Errors: DATA (fewer
+ * names than classes, an empty line between). */
+EG_MUST_USE eg_status egi_fill_class_names(eg_dataset *d, const egi_source *s, const char *file);
+/** Makes room for the names of d->classes classes. */
+EG_MUST_USE eg_status egi_fill_name_list(eg_dataset *d);
+
+/** A blank set, and freeing one that is half filled. */
+EG_MUST_USE eg_status egi_dataset_create(eg_dataset **out, eg_context *context, const char *name, const char *format);
+
+#endif
