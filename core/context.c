@@ -123,7 +123,7 @@ eg_status egi_alloc(void *out, eg_context *c, int64_t count, size_t size)
 
 eg_status egi_grow(void *block, eg_context *c, int64_t old_count, int64_t count, size_t size)
 {
-    void *old, *bigger;
+    void *old, *bigger = NULL;
     memcpy(&old, block, sizeof old);
     EG_TRY(egi_alloc(&bigger, c, count, size));
     if (old)
@@ -154,7 +154,7 @@ void egi_free(eg_context *c, void *block)
 eg_status egi_strdup(char **out, eg_context *c, const char *text)
 {
     const size_t bytes = strlen(text) + 1;
-    char *copy;
+    char *copy = NULL;
     EG_TRY(egi_alloc(&copy, c, (int64_t)bytes, 1));
     memcpy(copy, text, bytes);
     *out = copy;
