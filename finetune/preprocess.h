@@ -1,7 +1,7 @@
 /** finetune/preprocess.h: how stored values become network inputs: said by the user or the file, else found out and
  * said why. */
-#ifndef EGI_PREPROCESS_H
-#define EGI_PREPROCESS_H
+#ifndef EGI_FINETUNE_PREPROCESS_H
+#define EGI_FINETUNE_PREPROCESS_H
 
 #include "core/model.h"
 #include "data/dataset.h"

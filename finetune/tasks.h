@@ -30,9 +30,14 @@ int64_t egi_tasks_find(const eg_model *model, const char *name);
 const char *egi_task_class(const eg_model *model, int64_t task, int64_t index);
 int32_t egi_task_row(const eg_model *model, int64_t task, int64_t index);
 
-/** Records (or replaces, by name) a task: rows: (data->classes), -1 for classes that do not occur. Errors: NOMEM. */
+/** Records (or replaces, by name) a task and names the rows of output 0 anew: rows: (data->classes), -1 for classes
+ * that do not occur. egi_heads_apply() does this for every data set it is given. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_tasks_record(eg_model *model, const char *name, const eg_dataset *data, const int32_t *rows,
-                                       int output, const char *preprocess);
+                                       int output);
+
+/** Records how a task's data is preprocessed (what egi_preprocess_parse() takes); an unknown task is left alone.
+ * Errors: NOMEM. */
+EG_MUST_USE eg_status egi_tasks_set_preprocess(eg_model *model, const char *name, const char *preprocess);
 
 /** A text that tells one data set from another of the same name: a hash of shape, labels and the first examples. */
 typedef struct egi_fingerprint {
@@ -40,8 +45,13 @@ typedef struct egi_fingerprint {
 } egi_fingerprint;
 egi_fingerprint egi_tasks_fingerprint(const eg_dataset *data);
 
-/** Number of rows (classes) of an output: its last dimension. */
+/** Number of rows of an output: its last dimension. */
 int64_t egi_output_rows(const eg_model *model, int output);
+/** Number of classes that an output can tell apart: its rows, or 2 where one unit says yes or no. */
+int64_t egi_output_classes(const eg_model *model, int output);
+
+/** occurs: (data->classes) 1 where a label occurs. Owner: caller, egi_free(). */
+EG_MUST_USE eg_status egi_labels_occur(uint8_t **occurs, const eg_dataset *data);
 
 /** Which row of which output each label of `data` means. By `task` (NULL: a task with the data set's name, then real
  * class names, then the index itself). rows: (data->classes), owner: caller, egi_free(); -1 where a class has no row.
