@@ -1,0 +1,213 @@
+#include "finetune/trainer.h"
+
+#include <string.h>
+
+/* A compiled step of one batch size. */
+typedef struct step {
+    int64_t batch;
+    egi_plan *plan;
+    egi_feed feed;
+    egi_loss_values values;
+    egi_val penalty;
+} step;
+
+struct egi_trainer {
+    eg_context *context;
+    eg_model *model;
+    egi_trainer_options options;
+    egi_segment *segments;
+    int n_segments;
+    egi_optimizer_arenas arenas; /* grad, m, v are owned */
+    egi_control control;
+    step *steps;
+    int64_t n_steps, steps_capacity;
+    void *mark_w, *mark_m, *mark_v; /* owned */
+    int64_t mark_step;
+};
+
+static void step_release(step *s)
+{
+    egi_feed_release(&s->feed);
+    egi_plan_free(s->plan);
+}
+
+void egi_trainer_free(egi_trainer *t)
+{
+    if (!t)
+        return;
+    eg_context *c = t->context;
+    for (int64_t i = 0; i < t->n_steps; i++)
+        step_release(&t->steps[i]);
+    egi_free(c, t->steps);
+    egi_free(c, t->segments);
+    egi_free(c, t->arenas.grad);
+    egi_free(c, t->arenas.m);
+    egi_free(c, t->arenas.v);
+    egi_free(c, t->mark_w);
+    egi_free(c, t->mark_m);
+    egi_free(c, t->mark_v);
+    egi_free(c, t);
+}
+
+static eg_status make_arenas(egi_trainer *t)
+{
+    const egi_trainer_options *o = &t->options;
+    EG_TRY(egi_segments_build(&t->segments, &t->n_segments, t->model, &o->penalties));
+    if (t->n_segments == 0)
+        return egi_fail(EG_ERR_STATE, "finetune.freeze: every layer is frozen, there is nothing to train");
+    EG_TRY(egi_model_arena(&t->arenas.grad, t->model));
+    if (o->optimizer->needs_m(&o->settings))
+        EG_TRY(egi_model_arena(&t->arenas.m, t->model));
+    if (o->optimizer->needs_v(&o->settings))
+        EG_TRY(egi_model_arena(&t->arenas.v, t->model));
+    t->arenas.w = t->model->weights;
+    t->arenas.count = t->model->arena_count;
+    t->arenas.anchor = (void *)o->anchor; /* read only: a plan binds what it reads and what it writes alike */
+    t->arenas.omega = (void *)o->omega;
+    return EG_OK;
+}
+
+eg_status egi_trainer_create(egi_trainer **out, eg_model *model, const egi_trainer_options *options)
+{
+    egi_trainer *t;
+    EG_TRY(egi_alloc(&t, model->context, 1, sizeof *t));
+    t->context = model->context;
+    t->model = model;
+    t->options = *options;
+    t->control = (egi_control){.seed = options->seed, .weights_version = 1};
+    const eg_status status = make_arenas(t);
+    if (status != EG_OK) {
+        egi_trainer_free(t);
+        return status;
+    }
+    *out = t;
+    return EG_OK;
+}
+
+/* --- compiling ---------------------------------------------------------------------------------------------------- */
+
+/* Outputs that a loss took the logits of need not be computed; those that a loss reads live on as its inputs. */
+static void drop_outputs(egi_plan *plan, const eg_model *model, const egi_model_io *io)
+{
+    for (int j = 0; j < model->n_outputs; j++)
+        plan->values[egi_root(plan, io->out[j])].kind = EGI_VAL_TEMP;
+}
+
+static eg_status emit_step(const egi_trainer *t, step *s, egi_model_io *io)
+{
+    const egi_trainer_options *o = &t->options;
+    EG_TRY(egi_model_emit(t->model, s->plan, t->arenas.grad, NULL, io));
+    EG_TRY(egi_feed_create(&s->feed, t->model, s->plan, io));
+    drop_outputs(s->plan, t->model, io);
+    EG_TRY(egi_objective_emit(&s->values, s->plan, io, &s->feed, &o->objective));
+    EG_TRY(egi_plan_fuse(s->plan));
+    EG_TRY(egi_plan_backward(s->plan, s->values.loss));
+    EG_TRY(egi_optimizer_emit(s->plan, o->optimizer, &o->settings, &t->arenas, t->segments, t->n_segments,
+                              o->log_penalty ? &s->penalty : NULL));
+    return egi_plan_compile(s->plan);
+}
+
+static eg_status compile_step(const egi_trainer *t, step *s, int64_t batch)
+{
+    egi_model_io io = {.params = NULL};
+    s->batch = batch;
+    EG_TRY(egi_plan_create(&s->plan, t->context, batch, t->model->dtype, true));
+    const eg_status status = emit_step(t, s, &io);
+    egi_free(t->context, io.params);
+    return status;
+}
+
+static step *find_step(const egi_trainer *t, int64_t batch)
+{
+    for (int64_t i = 0; i < t->n_steps; i++)
+        if (t->steps[i].batch == batch)
+            return &t->steps[i];
+    return NULL;
+}
+
+eg_status egi_trainer_prepare(egi_trainer *t, int64_t batch)
+{
+    if (find_step(t, batch))
+        return EG_OK;
+    EG_TRY(EGI_RESERVE(t->context, t->steps, t->n_steps, t->steps_capacity));
+    step s = {0};
+    const eg_status status = compile_step(t, &s, batch);
+    if (status != EG_OK) {
+        step_release(&s);
+        return status;
+    }
+    t->steps[t->n_steps++] = s;
+    return EG_OK;
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------ */
+
+static double scalar(const step *s, egi_val v)
+{
+    return v ? egi_get(&s->plan->t[v], 0) : 0;
+}
+
+eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, double lr, double strength,
+                           egi_step_result *result)
+{
+    step *s = find_step(t, n);
+    if (!s)
+        return egi_fail(EG_ERR_INTERNAL, "trainer: no step of %lld examples was prepared", (long long)n);
+    EG_TRY(egi_feed_fill(&s->feed, t->options.sources, t->options.n_sources, items, n));
+    t->control.lr = lr;
+    t->control.strength = strength;
+    EG_TRY(egi_plan_run(s->plan, &t->control));
+    t->control.step++;
+    t->control.weights_version++;
+    *result = (egi_step_result){.n = n, .loss = scalar(s, s->values.loss) + scalar(s, s->penalty)};
+    for (int j = 0; j < t->model->n_outputs; j++)
+        result->correct += scalar(s, s->values.correct[j]);
+    return EG_OK;
+}
+
+int64_t egi_trainer_steps(const egi_trainer *t)
+{
+    return t->control.step;
+}
+
+int64_t egi_trainer_bytes(const egi_trainer *t)
+{
+    const int64_t arena = t->arenas.count * (int64_t)egi_dtype_size(t->model->dtype);
+    int64_t bytes = arena * (1 + (t->arenas.m != NULL) + (t->arenas.v != NULL));
+    for (int64_t i = 0; i < t->n_steps; i++)
+        bytes += (int64_t)(t->steps[i].plan->workspace_bytes + t->steps[i].plan->scratch_bytes);
+    return bytes;
+}
+
+/* --- coming back -------------------------------------------------------------------------------------------------- */
+
+static eg_status copy_arena(const egi_trainer *t, void **copy, const void *arena)
+{
+    if (!arena)
+        return EG_OK;
+    if (!*copy)
+        EG_TRY(egi_model_arena(copy, t->model));
+    memcpy(*copy, arena, (size_t)t->arenas.count * egi_dtype_size(t->model->dtype));
+    return EG_OK;
+}
+
+eg_status egi_trainer_mark(egi_trainer *t)
+{
+    EG_TRY(copy_arena(t, &t->mark_w, t->arenas.w));
+    EG_TRY(copy_arena(t, &t->mark_m, t->arenas.m));
+    EG_TRY(copy_arena(t, &t->mark_v, t->arenas.v));
+    t->mark_step = t->control.step;
+    return EG_OK;
+}
+
+void egi_trainer_return(egi_trainer *t)
+{
+    const size_t bytes = (size_t)t->arenas.count * egi_dtype_size(t->model->dtype);
+    memcpy(t->arenas.w, t->mark_w, bytes);
+    if (t->arenas.m)
+        memcpy(t->arenas.m, t->mark_m, bytes);
+    if (t->arenas.v)
+        memcpy(t->arenas.v, t->mark_v, bytes);
+    t->control.step = t->mark_step;
+    t->control.weights_version++;
+}

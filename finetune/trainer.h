@@ -1,0 +1,54 @@
+/** finetune/trainer.h: compiled training steps: forward, losses, backward and the optimizer's pass in one plan a batch
+ * size. */
+#ifndef EGI_TRAINER_H
+#define EGI_TRAINER_H
+
+#include "finetune/batches.h"
+#include "optim/optim.h"
+
+typedef struct egi_trainer egi_trainer;
+
+/** Everything is borrowed until egi_trainer_free(). */
+typedef struct egi_trainer_options {
+    egi_objective objective;
+    const egi_source *sources;
+    int64_t n_sources;
+    const egi_optimizer_type *optimizer;
+    egi_optimizer_settings settings;
+    egi_penalties penalties;
+    const void *anchor, *omega; /* arenas of the quadratic anchor, both or neither */
+    bool log_penalty;           /* the reported loss has the penalties in it; costs a reduction a step */
+    uint64_t seed;
+} egi_trainer_options;
+
+/** What a step found before its update. */
+typedef struct egi_step_result {
+    double loss;    /* with the penalties where they are logged */
+    double correct; /* rows that were right, over all outputs */
+    int64_t n;
+} egi_step_result;
+
+/** Makes gradient and moment arenas. Layers' `frozen` and the model's `batchnorm_frozen` are as they shall be. Owner:
+ * caller. Errors: STATE (nothing is trained), NOMEM. */
+EG_MUST_USE eg_status egi_trainer_create(egi_trainer **out, eg_model *model, const egi_trainer_options *options);
+void egi_trainer_free(egi_trainer *trainer);
+
+/** Compiles the step of a batch size, unless it is there already. */
+EG_MUST_USE eg_status egi_trainer_prepare(egi_trainer *trainer, int64_t batch);
+
+/** Trains on n examples, n having been prepared. `strength` multiplies the quadratic anchor. Does not allocate.
+ *  Errors: SHAPE, DATA, DEVICE. A loss that is not finite is a result, not an error. */
+EG_MUST_USE eg_status egi_trainer_step(egi_trainer *trainer, const egi_item *items, int64_t n, double lr,
+                                       double strength, egi_step_result *result);
+
+/** Steps done; Adam's t. */
+int64_t egi_trainer_steps(const egi_trainer *trainer);
+/** Bytes of gradients, moments and the compiled steps. */
+int64_t egi_trainer_bytes(const egi_trainer *trainer);
+
+/** A copy of weights, moments and step counter, to come back to. Owner: the trainer, one at a time. Allocates the first
+ * time. */
+EG_MUST_USE eg_status egi_trainer_mark(egi_trainer *trainer);
+void egi_trainer_return(egi_trainer *trainer);
+
+#endif
