@@ -1,0 +1,189 @@
+/* eg_eval() and eg_predict_dataset(): the evaluator behind the public API, with its guesses said aloud. */
+#include "finetune/eval.h"
+#include "finetune/metrics.h"
+#include "finetune/preprocess.h"
+#include "finetune/tasks.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What eg_eval() gives away; the public part is the first member. */
+typedef struct owned_result {
+    eg_eval_result r;
+    eg_context *context;
+    char mapping[192];
+} owned_result;
+
+/* Everything that a set needs to be fed to a model. */
+typedef struct measure {
+    eg_context *context;
+    int32_t *rows;
+    egi_preprocess_choice pre;
+    egi_evaluator *evaluator;
+    egi_eval_set set;
+} measure;
+
+static void measure_release(measure *m)
+{
+    egi_evaluator_free(m->evaluator);
+    egi_free(m->context, m->rows);
+}
+
+/* A label that occurs but has no row would silently count as wrong. */
+static eg_status check_rows(const eg_model *model, const eg_dataset *data, const int32_t *rows, int output)
+{
+    for (int64_t i = 0; data->labels && i < data->n; i++) {
+        const int32_t label = data->labels[i];
+        if (label >= 0 && label < data->classes && rows[label] < 0)
+            return egi_fail(EG_ERR_DATA,
+                            "data '%s': class '%s' is none of the %lld classes of the model's head; name the task "
+                            "whose classes are meant, or "
+                            "fine-tune with data.classes=extend",
+                            data->name, eg_dataset_class_name(data, label),
+                            (long long)egi_output_classes(model, output));
+    }
+    return EG_OK;
+}
+
+static eg_status measure_make(measure *m, eg_model *model, const eg_dataset *data, const eg_eval_options *o,
+                              char *mapping, size_t room)
+{
+    int output;
+    EG_TRY(egi_tasks_map(&m->rows, &output, mapping, room, model, data, o->task));
+    m->set = (egi_eval_set){.data = data, .n = data->n, .rows = m->rows, .output = output};
+    const bool judged = data->labels && egi_output_rows(model, output) > 1;
+    EG_TRY(egi_preprocess_choose(&m->pre, model, o->preprocess, data, judged ? data : NULL, m->rows, output));
+    m->set.preprocess = &m->pre.p;
+    return egi_evaluator_create(&m->evaluator, model, EGI_LOSS_NAME_AUTO, 0, o->batch);
+}
+
+static eg_status check_call(const void *out, const eg_model *model, const eg_dataset *data, const eg_eval_options *o)
+{
+    if (!out || !model || !data)
+        return egi_fail(EG_ERR_ARG, "evaluation: the output, the model or the data is NULL");
+    if (o->struct_size != sizeof *o)
+        return egi_fail(EG_ERR_ARG, "evaluation: the options were made for another version");
+    if (o->batch < 0 || o->batch > 65536)
+        return egi_fail(EG_ERR_ARG, "evaluation: batch: wanted 0 (automatic) to 65536, found %lld",
+                        (long long)o->batch);
+    return EG_OK;
+}
+
+/* --- eg_eval --------------------------------------------------------------------------------------------------------
+ */
+
+static eg_status allocate(owned_result *r, eg_context *context, int64_t n, int64_t classes)
+{
+    r->context = context;
+    r->r.n = n;
+    r->r.classes = classes;
+    r->r.mapping = r->mapping;
+    EG_TRY(egi_alloc(&r->r.per_class, context, classes, sizeof *r->r.per_class));
+    EG_TRY(egi_alloc(&r->r.confusion, context, classes * classes, sizeof *r->r.confusion));
+    EG_TRY(egi_alloc(&r->r.predicted, context, n, sizeof *r->r.predicted));
+    return egi_alloc(&r->r.correct, context, n, sizeof *r->r.correct);
+}
+
+static int32_t largest_target(const eg_dataset *d, int64_t example, int64_t k)
+{
+    const float *t = d->targets + example * k;
+    int64_t best = 0;
+    for (int64_t c = 1; c < k; c++)
+        if (t[c] > t[best])
+            best = c;
+    return (int32_t)(k == 1 ? t[0] > 0.5f : best);
+}
+
+/* The confusion matrix: true rows against predicted ones. Several labels at once have none: it stays zero. */
+static eg_status confuse(owned_result *r, const measure *m)
+{
+    const eg_dataset *d = m->set.data;
+    int32_t *truth;
+    EG_TRY(egi_alloc(&truth, r->context, d->n, sizeof *truth));
+    for (int64_t i = 0; i < d->n; i++) {
+        const int32_t label = d->labels ? d->labels[i] : -1;
+        truth[i] = label >= 0 && label < d->classes ? m->rows[label] : -1;
+        if (!d->labels)
+            truth[i] = largest_target(d, i, egi_shape_count(&d->target_shape));
+    }
+    egi_confusion_add(r->r.confusion, r->r.classes, truth, r->r.predicted, d->n);
+    egi_confusion_recall(r->r.confusion, r->r.classes, r->r.per_class);
+    egi_free(r->context, truth);
+    return EG_OK;
+}
+
+static eg_status evaluate(owned_result *r, eg_model *model, const eg_dataset *data, const eg_eval_options *o)
+{
+    measure m = {.context = model->context};
+    egi_eval_figures f;
+    eg_status status;
+    EG_TRY_GOTO(status, measure_make(&m, model, data, o, r->mapping, sizeof r->mapping));
+    EG_TRY_GOTO(status, check_rows(model, data, m.rows, m.set.output));
+    EG_TRY_GOTO(status, allocate(r, model->context, data->n, egi_output_classes(model, m.set.output)));
+    EG_TRY_GOTO(status, egi_evaluator_run(m.evaluator, &m.set, r->r.predicted, r->r.correct, &f));
+    r->r.accuracy = f.accuracy;
+    r->r.loss = f.loss;
+    r->r.seconds = f.seconds;
+    status = confuse(r, &m);
+done:
+    measure_release(&m);
+    return status;
+}
+
+eg_status eg_eval(eg_eval_result **out, eg_model *model, const eg_dataset *data, const eg_eval_options *options)
+{
+    const eg_eval_options defaults = EG_EVAL_OPTIONS_INIT;
+    const eg_eval_options *o = options ? options : &defaults;
+    EG_TRY(check_call(out, model, data, o));
+    owned_result *r;
+    EG_TRY(egi_alloc(&r, model->context, 1, sizeof *r));
+    r->context = model->context;
+    const eg_status status = evaluate(r, model, data, o);
+    if (status != EG_OK) {
+        eg_eval_result_free(&r->r);
+        return status;
+    }
+    *out = &r->r;
+    return EG_OK;
+}
+
+void eg_eval_result_free(eg_eval_result *result)
+{
+    if (!result)
+        return;
+    owned_result *r = (owned_result *)result;
+    egi_free(r->context, r->r.per_class);
+    egi_free(r->context, r->r.confusion);
+    egi_free(r->context, r->r.predicted);
+    egi_free(r->context, r->r.correct);
+    egi_free(r->context, r);
+}
+
+/* --- eg_predict_dataset ---------------------------------------------------------------------------------------------
+ */
+
+eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t first, int64_t count,
+                             const eg_eval_options *options, float *y)
+{
+    const eg_eval_options defaults = EG_EVAL_OPTIONS_INIT;
+    const eg_eval_options *o = options ? options : &defaults;
+    EG_TRY(check_call(y, model, data, o));
+    if (first < 0 || count < 0 || first > data->n || count > data->n - first)
+        return egi_fail(EG_ERR_ARG, "prediction: examples %lld to %lld of %lld", (long long)first,
+                        (long long)first + count, (long long)data->n);
+    measure m = {.context = model->context};
+    char mapping[192];
+    int64_t *index = NULL;
+    eg_status status;
+    EG_TRY_GOTO(status, measure_make(&m, model, data, o, mapping, sizeof mapping));
+    EG_TRY_GOTO(status, egi_alloc(&index, model->context, count, sizeof *index));
+    for (int64_t i = 0; i < count; i++)
+        index[i] = first + i;
+    m.set.index = index;
+    m.set.n = count;
+    status = egi_evaluator_outputs(m.evaluator, &m.set, false, y);
+done:
+    egi_free(model->context, index);
+    measure_release(&m);
+    return status;
+}
