@@ -1,0 +1,343 @@
+/* PNG and JPEG files: a folder per class (with train/ and test/ above them or not), a flat folder without labels, or a
+ * single file. */
+#include "data/image.h"
+#include "data/reader.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* The files found, in order. */
+typedef struct image_list {
+    char **paths;
+    int32_t *labels;
+    int64_t n, paths_capacity, labels_capacity;
+} image_list;
+
+static bool ends_in_any(const char *name, const char *const *endings)
+{
+    for (; *endings; endings++)
+        if (egi_name_ends(name, *endings))
+            return true;
+    return false;
+}
+
+static bool is_image(const char *name)
+{
+    static const char *const endings[] = {".png", ".jpg", ".jpeg", NULL};
+    return ends_in_any(name, endings);
+}
+
+static bool is_other_image(const char *name)
+{
+    static const char *const endings[] = {".bmp", ".gif", ".webp", ".tif",  ".tiff",
+                                          ".ppm", ".pgm", ".heic", ".avif", NULL};
+    return ends_in_any(name, endings);
+}
+
+static bool holds_images(const egi_source *s)
+{
+    for (int64_t i = 0; i < s->n_entries; i++)
+        if (!s->entries[i].folder && is_image(s->entries[i].name))
+            return true;
+    return false;
+}
+
+static bool holds_folders(const egi_source *s)
+{
+    for (int64_t i = 0; i < s->n_entries; i++)
+        if (s->entries[i].folder)
+            return true;
+    return false;
+}
+
+static eg_status open_inside(egi_source *out, const egi_source *s, const char *name)
+{
+    char *path;
+    EG_TRY(egi_source_join(&path, s, name));
+    const eg_status status = egi_source_open(out, s->context, path);
+    egi_free(s->context, path);
+    return status;
+}
+
+/* --- parts ----------------------------------------------------------------------------------------------------------
+ */
+
+static const char *const train_names[] = {"train", "training", NULL};
+static const char *const test_names[] = {"test", "testing", NULL};
+static const char *const val_names[] = {"val", "valid", "validation", NULL};
+
+/* The folder of that name which has folders in it: a class may be called "train" too. */
+static const char *part_folder(const egi_source *s, const char *const *names)
+{
+    for (; *names; names++)
+        for (int64_t i = 0; i < s->n_entries; i++) {
+            egi_source inside;
+            if (!s->entries[i].folder || strcasecmp(s->entries[i].name, *names) != 0 ||
+                open_inside(&inside, s, s->entries[i].name) != EG_OK)
+                continue;
+            const bool is_part = holds_folders(&inside);
+            egi_source_close(&inside);
+            if (is_part)
+                return s->entries[i].name;
+        }
+    return NULL;
+}
+
+typedef struct parts {
+    const char *train, *test; /* names of folders, or NULL */
+} parts;
+
+static parts find_parts(const egi_source *s)
+{
+    const char *val = part_folder(s, val_names), *test = part_folder(s, test_names);
+    if (test && val)
+        egi_log(s->context, EG_LOG_INFO, "%s: %s is the test part, %s is not used", s->path, test, val);
+    return (parts){part_folder(s, train_names), test ? test : val};
+}
+
+/* --- classes --------------------------------------------------------------------------------------------------------
+ */
+
+static int64_t class_index(const eg_dataset *d, const char *name)
+{
+    for (int64_t k = 0; k < d->classes; k++)
+        if (d->class_names[k] && strcmp(d->class_names[k], name) == 0)
+            return k;
+    return -1;
+}
+
+/* Inserts the folders of `s` into the sorted list of classes. */
+static eg_status add_classes(eg_dataset *d, const egi_source *s)
+{
+    for (int64_t i = 0; i < s->n_entries; i++) {
+        const char *name = s->entries[i].name;
+        if (!s->entries[i].folder || class_index(d, name) >= 0)
+            continue;
+        char *copy;
+        EG_TRY(egi_strdup(&copy, d->context, name));
+        const eg_status status =
+            egi_grow(&d->class_names, d->context, d->classes, d->classes + 1, sizeof *d->class_names);
+        if (status != EG_OK) {
+            egi_free(d->context, copy);
+            return status;
+        }
+        int64_t at = d->classes++;
+        for (; at > 0 && strcmp(d->class_names[at - 1], name) > 0; at--)
+            d->class_names[at] = d->class_names[at - 1];
+        d->class_names[at] = copy;
+    }
+    return EG_OK;
+}
+
+static eg_status add_classes_of(eg_dataset *d, const egi_source *s, const char *part)
+{
+    egi_source inside;
+    if (!part)
+        return EG_OK;
+    EG_TRY(open_inside(&inside, s, part));
+    const eg_status status = add_classes(d, &inside);
+    egi_source_close(&inside);
+    return status;
+}
+
+/* --- files ----------------------------------------------------------------------------------------------------------
+ */
+
+static eg_status add_file(image_list *l, const egi_source *s, const char *name, int32_t label)
+{
+    EG_TRY(EGI_RESERVE(s->context, l->paths, l->n, l->paths_capacity));
+    EG_TRY(EGI_RESERVE(s->context, l->labels, l->n, l->labels_capacity));
+    if (name)
+        EG_TRY(egi_source_join(&l->paths[l->n], s, name));
+    else
+        EG_TRY(egi_strdup(&l->paths[l->n], s->context, s->path));
+    l->labels[l->n++] = label;
+    return EG_OK;
+}
+
+static eg_status add_files(image_list *l, const egi_source *s, int32_t label, bool allow_folders)
+{
+    for (int64_t i = 0; i < s->n_entries; i++) {
+        const char *name = s->entries[i].name;
+        if (s->entries[i].folder && !allow_folders)
+            return egi_fail(EG_ERR_DATA, "%s: wanted images, found a folder '%s' in the folder of a class", s->path,
+                            name);
+        if (!s->entries[i].folder && is_other_image(name))
+            return egi_fail(EG_ERR_DATA, "%s/%s: unsupported: wanted PNG or JPEG; convert it", s->path, name);
+        if (!s->entries[i].folder && is_image(name))
+            EG_TRY(add_file(l, s, name, label));
+    }
+    return EG_OK;
+}
+
+static eg_status add_class_folders(image_list *l, const eg_dataset *d, const egi_source *s)
+{
+    if (holds_images(s))
+        return egi_fail(EG_ERR_DATA, "%s: images beside the folders of classes: move them into one, or away", s->path);
+    for (int64_t i = 0; i < s->n_entries; i++) {
+        egi_source inside;
+        if (!s->entries[i].folder)
+            continue;
+        EG_TRY(open_inside(&inside, s, s->entries[i].name));
+        const eg_status status = add_files(l, &inside, (int32_t)class_index(d, s->entries[i].name), false);
+        egi_source_close(&inside);
+        EG_TRY(status);
+    }
+    return EG_OK;
+}
+
+static eg_status add_part(image_list *l, const eg_dataset *d, const egi_source *s, const char *part)
+{
+    egi_source inside;
+    EG_TRY(open_inside(&inside, s, part));
+    const eg_status status = add_class_folders(l, d, &inside);
+    egi_source_close(&inside);
+    return status;
+}
+
+/* Class names of both parts, files of the wanted one. */
+static eg_status collect(image_list *l, eg_dataset *d, const egi_source *s, eg_part part)
+{
+    if (!s->folder)
+        return add_file(l, s, NULL, -1);
+    const parts p = find_parts(s);
+    if (!p.train && !p.test) {
+        if (!holds_folders(s))
+            return add_files(l, s, -1, false);
+        EG_TRY(add_classes(d, s));
+        return add_class_folders(l, d, s);
+    }
+    if (!p.train && part == EG_PART_TRAIN)
+        return egi_fail(EG_ERR_DATA, "%s: no training part: wanted a folder 'train' beside '%s'", s->path, p.test);
+    d->has_test = p.train && p.test;
+    EG_TRY(add_classes_of(d, s, p.train));
+    EG_TRY(add_classes_of(d, s, p.test));
+    return add_part(l, d, s, p.test && part == EG_PART_TEST ? p.test : p.train);
+}
+
+/* --- pixels ---------------------------------------------------------------------------------------------------------
+ */
+
+static eg_status image_error(const char *path, const char *why)
+{
+    return egi_fail(EG_ERR_DATA, "%s: %s", path, why);
+}
+
+static int64_t lower(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Sizes of all files; the first failure is asked again on this thread for its words. */
+static eg_status probe_all(egi_image *sizes, const image_list *l, int threads)
+{
+    int64_t failed = l->n;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 32) reduction(min : failed) if (l->n > 64)
+    for (int64_t i = 0; i < l->n; i++) {
+        char why[EGI_IMAGE_WHY] = "";
+        if (!egi_image_probe(&sizes[i], l->paths[i], why))
+            failed = lower(failed, i);
+    }
+    if (failed == l->n)
+        return EG_OK;
+    char why[EGI_IMAGE_WHY] = "changed while it was read";
+    egi_image_probe(&sizes[failed], l->paths[failed], why);
+    return image_error(l->paths[failed], why);
+}
+
+static eg_status common_size(egi_image *out, const egi_image *sizes, const image_list *l)
+{
+    egi_image image = sizes[0];
+    for (int64_t i = 1; i < l->n; i++) {
+        if (sizes[i].width != image.width || sizes[i].height != image.height)
+            return egi_fail(EG_ERR_DATA,
+                            "%s: %lld x %lld pixels, but %s has %lld x %lld: wanted one size; resize the images",
+                            l->paths[i], (long long)sizes[i].width, (long long)sizes[i].height, l->paths[0],
+                            (long long)image.width, (long long)image.height);
+        if (sizes[i].channels > image.channels)
+            image.channels = sizes[i].channels;
+    }
+    *out = image;
+    return EG_OK;
+}
+
+static eg_status decode_all(uint8_t *x, const egi_image *image, const image_list *l, int threads)
+{
+    const int64_t bytes = image->width * image->height * image->channels;
+    int64_t failed = l->n;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 8) reduction(min : failed) if (l->n > 8)
+    for (int64_t i = 0; i < l->n; i++) {
+        char why[EGI_IMAGE_WHY] = "";
+        if (!egi_image_decode(image, l->paths[i], x + i * bytes, why))
+            failed = lower(failed, i);
+    }
+    if (failed == l->n)
+        return EG_OK;
+    char why[EGI_IMAGE_WHY] = "changed while it was read";
+    egi_image_decode(image, l->paths[failed], x + failed * bytes, why);
+    return image_error(l->paths[failed], why);
+}
+
+static eg_status read_pixels(eg_dataset *d, const image_list *l)
+{
+    egi_image *sizes, image = {0};
+    EG_TRY(egi_alloc(&sizes, d->context, l->n, sizeof *sizes));
+    eg_status status = probe_all(sizes, l, d->context->threads);
+    if (status == EG_OK)
+        status = common_size(&image, sizes, l);
+    egi_free(d->context, sizes);
+    EG_TRY(status);
+    EG_TRY(egi_fill_input(d, 0, EGI_U8, &EGI_SHAPE(image.height, image.width, image.channels)));
+    return decode_all(d->x[0], &image, l, d->context->threads);
+}
+
+/* The list's arrays become the data set's, which also frees them after a failure. */
+static void take_list(eg_dataset *d, image_list *l)
+{
+    d->files = l->paths;
+    if (d->class_names)
+        d->labels = l->labels;
+    else
+        egi_free(d->context, l->labels);
+}
+
+static eg_status read_folder(eg_dataset *d, const egi_source *s, eg_part part)
+{
+    image_list l = {0};
+    eg_status status = collect(&l, d, s, part);
+    d->n = l.n;
+    if (status == EG_OK && l.n == 0)
+        status = egi_fail(EG_ERR_DATA, "%s: no images: wanted PNG or JPEG files in a folder per class", s->path);
+    if (status == EG_OK)
+        status = read_pixels(d, &l);
+    take_list(d, &l);
+    return status;
+}
+
+/* Is there an image in a folder of it, or in a folder of its parts? */
+static bool detect_inside(const egi_source *s, int depth)
+{
+    bool found = false;
+    if (holds_images(s))
+        return true;
+    for (int64_t i = 0; i < s->n_entries && depth > 0 && !found; i++) {
+        egi_source inside;
+        if (!s->entries[i].folder || open_inside(&inside, s, s->entries[i].name) != EG_OK)
+            continue;
+        found = detect_inside(&inside, depth - 1);
+        egi_source_close(&inside);
+    }
+    return found;
+}
+
+static bool detect(const egi_source *s)
+{
+    return s->folder ? detect_inside(s, 2) : egi_image_magic(s->head, s->head_bytes);
+}
+
+const egi_reader egi_reader_folder = {
+    .format = "image folder",
+    .accepts = "a folder per class of PNG or JPEG images",
+    .detect = detect,
+    .read = read_folder,
+};
