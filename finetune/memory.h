@@ -2,10 +2,10 @@
  * importance.
  *
  *  In model->extras (group `engram` of the file, untrusted until loaded through here):
- *    memory/<i>/x<j> (n, shape) as stored, memory/<i>/rows (n) i32, memory/<i>/source (n) i32   for each task i
- *    anchor/<layer path>/<name>, importance/<layer path>/<name>                                  shaped like the
- * parameter and in model->meta: {"memory": {"scale": 1.0, "tasks": 1, "parts": [{"task": "mnist", "output": 0,
- * "preprocess": "unit"}]}} */
+ *    memory/part/<i>/x<j> (n, shape) as stored, rows (n) i32 or targets (n, ...) f32, source (n) i32    for each old
+ * task i memory/anchor/<i>/w, memory/importance/<i>/w    shaped like parameter i; an anchor equal to the weights is
+ * left out and in model->meta: {"memory": {"scale": 1.0, "tasks": 1, "parts": [{"task": "mnist", "output": 0,
+ * "preprocess": "unit"}], "parameters": [{"id": 0, "layer": path, "name": "kernel"}]}} */
 #ifndef EGI_MEMORY_H
 #define EGI_MEMORY_H
 
