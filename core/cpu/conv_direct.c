@@ -318,13 +318,14 @@ static void add_position(direct *d, egi_direct_pass *p, int64_t at, int32_t tap)
     d->taps[d->n_taps++] = tap;
 }
 
-/* Own kernels win where channels are few; beyond, oneDNN's blocking of channels does. */
-static bool suits(const egi_conv_dims *d, const egi_conv_geometry *g)
+/* Offsets are 32 bits wide; sizes are far below what they can hold. */
+bool egi_direct_suits(const egi_conv_dims *d, const egi_conv_geometry *g)
 {
-    const int64_t limit = (int64_t)1 << 24;
-    return g->groups == 1 && d->h * d->w * d->c < limit && d->oh * d->ow * d->f < limit &&
-           (d->oh + d->kh * g->dilation[0]) * (d->ow + d->kw * g->dilation[1]) * (d->c + d->f) < limit &&
-           g->stride[0] * g->stride[1] <= MAX_PASSES;
+    const int64_t limit = (int64_t)1 << 26, tall = d->h + d->oh + d->kh * g->dilation[0],
+                  wide = d->w + d->ow + d->kw * g->dilation[1];
+    if (tall >= limit || wide >= limit || d->c >= limit || d->f >= limit || tall * wide >= limit)
+        return false;
+    return g->groups == 1 && tall * wide * (d->c + d->f) < limit && g->stride[0] * g->stride[1] <= MAX_PASSES;
 }
 
 eg_status egi_cpu_conv2d_direct(egi_device *device, egi_kernel *out)
@@ -333,7 +334,7 @@ eg_status egi_cpu_conv2d_direct(egi_device *device, egi_kernel *out)
     const egi_tensor *t = out->t;
     const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape);
     const egi_conv_geometry *g = &a->g;
-    if (!egi_cpu_is_f32(out) || !suits(&s, g))
+    if (!egi_cpu_is_f32(out) || !egi_direct_suits(&s, g))
         return EGI_CPU_DECLINE;
     direct *d;
     EG_TRY(begin(device, &d, s.kh * s.kw));
@@ -427,7 +428,7 @@ eg_status egi_cpu_conv2d_dx_direct(egi_device *device, egi_kernel *out)
     const egi_tensor *t = out->t;
     const egi_conv_dims s = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape);
     const egi_conv_geometry *g = &a->g;
-    if (!egi_cpu_is_f32(out) || !suits(&s, g))
+    if (!egi_cpu_is_f32(out) || !egi_direct_suits(&s, g))
         return EGI_CPU_DECLINE;
     direct *d;
     EG_TRY(begin(device, &d, s.kh * s.kw));

@@ -50,11 +50,8 @@ static inline int64_t egi_direct_frame_size(const egi_direct_frame *f)
 void egi_direct_frame_fill(const egi_direct_frame *f, const float *x, float *copy);
 void egi_direct_frame_clear(const egi_direct_frame *f, float *copy);
 
-/** A share of the work: part `part` of `parts` of sample `sample`'s pixels. */
-typedef struct egi_direct_unit {
-    int64_t sample;
-    int part, parts;
-} egi_direct_unit;
+/** Can the direct kernels serve this convolution at all? */
+bool egi_direct_suits(const egi_conv_dims *d, const egi_conv_geometry *g);
 
 /** How many parts a sample is cut into, so that `threads` have work. */
 static inline int egi_direct_parts(int64_t samples, int threads)

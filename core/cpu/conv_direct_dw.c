@@ -1,0 +1,283 @@
+/* The kernel's gradient, and its square a sample, for few channels: sums over pixels stay in registers for a tile of
+ * kernel rows. */
+#include "core/cpu/direct.h"
+
+#include <string.h>
+
+#define MAX_ROWS 9
+
+typedef struct direct_dw {
+    egi_direct_frame frame;
+    int32_t *rows;            /* where kernel row r = (ki, kj, c) meets the frame, for output pixel (0, 0) */
+    int64_t n_rows, f, width; /* width: f in whole vectors */
+    int64_t oh, ow, in_row, in_col, chunk; /* chunk: output rows that fit the first cache together with their input */
+    int64_t samples;
+    int parts, threads;
+    bool square;
+    const float *x, *dy;
+    float *dw, *db;
+    int64_t sums_at, sums,
+        ends_at; /* in the scratch, floats: frames, then a block of sums a thread, then the last sample's dy */
+} direct_dw;
+
+/* `n` kernel rows by `vectors` vectors, over output rows [from, to): adds to `sum`. */
+typedef struct tile {
+    const float *x[MAX_ROWS], *dy;
+    float *sum[MAX_ROWS];
+    int64_t from, to, cols, in_row, in_col, out_row, out_col;
+} tile;
+
+static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const int vectors)
+{
+    egi_vec sum[MAX_ROWS][2];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = *(const egi_vec_at *)(t->sum[r] + v * EGI_LANES);
+    for (int64_t i = t->from; i < t->to; i++) {
+        const float *x[MAX_ROWS], *dy = t->dy + i * t->out_row;
+        for (int r = 0; r < rows; r++)
+            x[r] = t->x[r] + i * t->in_row;
+        for (int64_t j = 0, at = 0; j < t->cols; j++, at += t->in_col, dy += t->out_col) {
+            egi_vec d[2];
+            for (int v = 0; v < vectors; v++)
+                d[v] = *(const egi_vec_at *)(dy + v * EGI_LANES);
+            for (int r = 0; r < rows; r++)
+                for (int v = 0; v < vectors; v++)
+                    sum[r][v] += x[r][at] * d[v];
+        }
+    }
+    for (int r = rows - 1; r >= 0; r--) /* rows that only fill the tile repeat the first ones, which are stored last */
+        for (int v = 0; v < vectors; v++)
+            *(egi_vec_at *)(t->sum[r] + v * EGI_LANES) = sum[r][v];
+}
+
+static inline EGI_SIMD_BODY void tile_wide_body(const tile *t)
+{
+    tile_any(t, 6, 2);
+}
+EGI_SIMD(tile_wide, (const tile *t), (t))
+
+static inline EGI_SIMD_BODY void tile_narrow_body(const tile *t)
+{
+    tile_any(t, MAX_ROWS, 1);
+}
+EGI_SIMD(tile_narrow, (const tile *t), (t))
+
+static inline EGI_SIMD_BODY void bias_body(const float *dy, int64_t pixels, int64_t f, int64_t width, float *sum)
+{
+    for (int64_t v = 0; v < width; v += EGI_LANES) {
+        egi_vec s = *(const egi_vec_at *)(sum + v);
+        for (int64_t p = 0; p < pixels; p++)
+            s += *(const egi_vec_at *)(dy + p * f + v);
+        *(egi_vec_at *)(sum + v) = s;
+    }
+}
+EGI_SIMD(bias, (const float *dy, int64_t pixels, int64_t f, int64_t width, float *sum), (dy, pixels, f, width, sum))
+
+/* --- one sample --------------------------------------------------------------------------------------------------- */
+
+static void rows_of_chunk(const direct_dw *d, tile *t, const float *image, const float *dy, float *sums,
+                          int64_t channel)
+{
+    const bool wide = d->width - channel > EGI_LANES;
+    const int rows = wide ? 6 : MAX_ROWS;
+    t->dy = dy + channel;
+    for (int64_t first = 0; first < d->n_rows; first += rows) {
+        for (int r = 0; r < rows; r++) {
+            const int64_t row =
+                first + r < d->n_rows ? first + r : first + (first + r - d->n_rows) % (d->n_rows - first);
+            t->x[r] = image + d->rows[row];
+            t->sum[r] = sums + row * d->width + channel;
+        }
+        if (wide)
+            tile_wide(t);
+        else
+            tile_narrow(t);
+    }
+}
+
+/* Adds output rows [from, to) of a sample to the sums: kernel rows first, then the bias. */
+static void sample_rows(const direct_dw *d, const float *image, const float *dy, float *sums, int64_t from, int64_t to)
+{
+    tile t = {.cols = d->ow, .in_row = d->in_row, .in_col = d->in_col, .out_row = d->ow * d->f, .out_col = d->f};
+    for (t.from = from; t.from < to; t.from = t.to) {
+        t.to = t.from + d->chunk < to ? t.from + d->chunk : to;
+        for (int64_t channel = 0; channel < d->width; channel += 2 * EGI_LANES)
+            rows_of_chunk(d, &t, image, dy, sums, channel);
+    }
+    if (d->db)
+        bias(dy + from * d->ow * d->f, (to - from) * d->ow, d->f, d->width, sums + d->n_rows * d->width);
+}
+
+static inline EGI_SIMD_BODY void add_square_body(const float *x, int64_t n, float *sum)
+{
+    for (int64_t i = 0; i < n; i++)
+        sum[i] += x[i] * x[i];
+}
+EGI_SIMD(add_square, (const float *x, int64_t n, float *sum), (x, n, sum))
+
+static inline EGI_SIMD_BODY void add_body(const float *x, int64_t n, float *sum)
+{
+    for (int64_t i = 0; i < n; i++)
+        sum[i] += x[i];
+}
+EGI_SIMD(add, (const float *x, int64_t n, float *sum), (x, n, sum))
+
+/* --- running ------------------------------------------------------------------------------------------------------ */
+
+/* Whole vectors are read from dy, beyond its end for the last pixels of the last sample: that sample is read from a
+ * copy. */
+static const float *gradient_of(const direct_dw *d, int64_t sample, float *scratch)
+{
+    const int64_t size = d->oh * d->ow * d->f;
+    if (d->f == d->width || sample < d->samples - 1)
+        return d->dy + sample * size;
+    float *copy = scratch + d->ends_at;
+    return copy;
+}
+
+static void share(const direct_dw *d, float *scratch, int thread)
+{
+    float *copy = scratch + thread * egi_direct_frame_size(&d->frame), *sums = scratch + d->sums_at + thread * d->sums;
+    const bool copies = egi_direct_copies(&d->frame);
+    const int64_t block = (d->n_rows + 1) * d->width;
+    int64_t from, to;
+    egi_cpu_share(d->samples * d->parts, 1, thread, d->threads, &from, &to);
+    memset(sums, 0, (size_t)d->sums * sizeof *sums);
+    if (copies && from < to)
+        egi_direct_frame_clear(&d->frame, copy);
+    for (int64_t u = from; u < to; u++) {
+        const int64_t sample = u / d->parts;
+        const float *x = d->x + sample * d->frame.h * d->frame.w * d->frame.c;
+        int64_t begin, end;
+        egi_cpu_share(d->oh, 1, (int)(u % d->parts), d->parts, &begin, &end);
+        if (copies)
+            egi_direct_frame_fill(&d->frame, x, copy);
+        sample_rows(d, copies ? copy : x, gradient_of(d, sample, scratch), sums, begin, end);
+        if (d->square) { /* the sample's gradient becomes its square, added behind */
+            add_square(sums, block, sums + block);
+            memset(sums, 0, (size_t)block * sizeof *sums);
+        }
+    }
+}
+
+/* One row of the result: the threads' sums in their order. */
+static void gather(const direct_dw *d, const float *scratch, int64_t row, float *out)
+{
+    const float *sums = scratch + d->sums_at + (d->square ? d->sums / 2 : 0) + row * d->width;
+    if (!d->square)
+        memset(out, 0, (size_t)d->f * sizeof *out);
+    for (int thread = 0; thread < d->threads; thread++)
+        add(sums + thread * d->sums, d->f, out);
+}
+
+static eg_status run(const egi_kernel *k, const egi_control *control)
+{
+    (void)control;
+    const direct_dw *d = k->state;
+    float *scratch = k->scratch;
+    const int64_t last = d->oh * d->ow * d->f;
+    if (d->f != d->width && d->samples > 0) {
+        memcpy(scratch + d->ends_at, d->dy + (d->samples - 1) * last, (size_t)last * sizeof(float));
+        memset(scratch + d->ends_at + last, 0, EGI_LANES * sizeof(float));
+    }
+#pragma omp parallel for schedule(static, 1) num_threads(d->threads)
+    for (int thread = 0; thread < d->threads; thread++)
+        share(d, scratch, thread);
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (d->n_rows * d->f > 8192)
+    for (int64_t row = 0; row < d->n_rows; row++)
+        gather(d, scratch, row, d->dw + row * d->f);
+    if (d->db)
+        gather(d, scratch, d->n_rows, d->db);
+    return EG_OK;
+}
+
+/* --- preparing ---------------------------------------------------------------------------------------------------- */
+
+static void destroy(egi_device *device, egi_kernel *k)
+{
+    direct_dw *d = k->state;
+    egi_free(device->context, d->rows);
+    egi_free(device->context, d);
+}
+
+static void geometry(direct_dw *d, const egi_conv_dims *s, const egi_conv_geometry *g)
+{
+    const int64_t need_h = (s->oh - 1) * g->stride[0] + (s->kh - 1) * g->dilation[0] + 1;
+    const int64_t need_w = (s->ow - 1) * g->stride[1] + (s->kw - 1) * g->dilation[1] + 1;
+    const bool inside = g->pad[0] == 0 && g->pad[1] == 0 && need_h <= s->h && need_w <= s->w;
+    d->frame = (egi_direct_frame){.h = s->h,
+                                  .w = s->w,
+                                  .c = s->c,
+                                  .top = g->pad[0],
+                                  .left = g->pad[1],
+                                  .ph = inside ? s->h : need_h,
+                                  .pw = inside ? s->w : need_w};
+    const int64_t row = d->frame.pw * s->c;
+    d->in_row = g->stride[0] * row;
+    d->in_col = g->stride[1] * s->c;
+    for (int64_t r = 0; r < d->n_rows; r++) {
+        const int64_t c = r % s->c, kj = r / s->c % s->kw, ki = r / (s->c * s->kw);
+        d->rows[r] = (int32_t)(ki * g->dilation[0] * row + kj * g->dilation[1] * s->c + c);
+    }
+    const int64_t floats = d->in_row + s->ow * s->f, cache = 5 * 1024, enough = 64; /* of a row; of the cache; pixels */
+    d->chunk = cache / floats > 1 ? cache / floats : 1;
+    if (d->chunk * s->ow < enough)
+        d->chunk = (enough + s->ow - 1) / s->ow;
+}
+
+static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dims *s, const egi_conv_geometry *g,
+                         const direct_dw *values)
+{
+    if (!egi_cpu_is_f32(out) || !egi_direct_suits(s, g))
+        return EGI_CPU_DECLINE;
+    direct_dw *d;
+    EG_TRY(egi_alloc(&d, device->context, 1, sizeof *d));
+    *d = *values;
+    d->n_rows = s->kh * s->kw * s->c;
+    const eg_status status = egi_alloc(&d->rows, device->context, d->n_rows, sizeof *d->rows);
+    if (status != EG_OK) {
+        egi_free(device->context, d);
+        return status;
+    }
+    d->threads = device->context->threads;
+    d->samples = s->n;
+    d->parts = d->square ? 1 : egi_direct_parts(s->n, d->threads); /* a sample's square wants all of the sample */
+    d->f = s->f;
+    d->width = (s->f + EGI_LANES - 1) / EGI_LANES * EGI_LANES;
+    d->oh = s->oh;
+    d->ow = s->ow;
+    geometry(d, s, g);
+    d->sums = (d->n_rows + 1) * d->width * (d->square ? 2 : 1);
+    d->sums_at = egi_direct_copies(&d->frame) ? d->threads * egi_direct_frame_size(&d->frame) : 0;
+    d->ends_at = d->sums_at + d->threads * d->sums;
+    const int64_t ends = d->f == d->width ? 0 : s->oh * s->ow * s->f + EGI_LANES;
+    out->scratch_bytes = (size_t)(d->ends_at + ends) * sizeof(float);
+    out->state = d;
+    out->run = run;
+    out->destroy = destroy;
+    return EG_OK;
+}
+
+eg_status egi_cpu_conv2d_dw_direct(egi_device *device, egi_kernel *out)
+{
+    const egi_conv2d_dw *a = out->args;
+    const egi_tensor *t = out->t;
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape);
+    const direct_dw values = {
+        .x = t[a->x].data, .dy = t[a->dy].data, .dw = t[a->dw].data, .db = a->db == EGI_NONE ? NULL : t[a->db].data};
+    return prepare(device, out, &s, &a->g, &values);
+}
+
+eg_status egi_cpu_conv2d_square_direct(egi_device *device, egi_kernel *out)
+{
+    const egi_conv2d_square *a = out->args;
+    const egi_tensor *t = out->t;
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &t[a->dy].shape);
+    const direct_dw values = {.square = true,
+                              .x = t[a->x].data,
+                              .dy = t[a->dy].data,
+                              .dw = t[a->fw].data,
+                              .db = a->fb == EGI_NONE ? NULL : t[a->fb].data};
+    return prepare(device, out, &s, &a->g, &values);
+}
