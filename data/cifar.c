@@ -2,6 +2,7 @@
  * 32 planar pixels. */
 #include "data/reader.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SIDE    32
@@ -91,19 +92,45 @@ static eg_status read_records(eg_dataset *d, egi_file *f, const layout *l, int64
     return egi_file_expect_end(f);
 }
 
+/* A failure in a thread, carried to the caller's. */
+typedef struct outcome {
+    eg_status status;
+    char message[512];
+} outcome;
+
+static void read_file(outcome *out, eg_dataset *d, egi_file *f, const layout *l, int64_t first, int64_t n,
+                      unsigned char *piece)
+{
+    out->status = read_records(d, f, l, first, n, piece);
+    if (out->status != EG_OK)
+        snprintf(out->message, sizeof out->message, "%s", eg_last_message());
+}
+
+/* The files at the same time: inflating is all the work. Nothing in there allocates from the context. */
 static eg_status read_opened(eg_dataset *d, egi_file *files, const int64_t *counts, int n_files, const layout *l)
 {
-    unsigned char *piece;
+    const size_t piece_bytes = (size_t)RECORDS * (size_t)(l->label_bytes + PIXELS);
+    unsigned char *pieces;
+    outcome *outcomes;
+    int64_t first[6] = {0};
     EG_TRY(egi_fill_input(d, 0, EGI_U8, &EGI_SHAPE(SIDE, SIDE, 3)));
     EG_TRY(egi_fill_labels(d));
-    EG_TRY(egi_alloc(&piece, d->context, RECORDS, (size_t)(l->label_bytes + PIXELS)));
-    eg_status status = EG_OK;
-    int64_t first = 0;
-    for (int i = 0; i < n_files && status == EG_OK; i++) {
-        status = read_records(d, &files[i], l, first, counts[i], piece);
-        first += counts[i];
+    EG_TRY(egi_alloc(&pieces, d->context, n_files, piece_bytes));
+    eg_status status = egi_alloc(&outcomes, d->context, n_files, sizeof *outcomes);
+    if (status != EG_OK) {
+        egi_free(d->context, pieces);
+        return status;
     }
-    egi_free(d->context, piece);
+    for (int i = 1; i < n_files; i++)
+        first[i] = first[i - 1] + counts[i - 1];
+#pragma omp parallel for num_threads(d->context->threads) schedule(dynamic, 1) if (n_files > 1)
+    for (int i = 0; i < n_files; i++)
+        read_file(&outcomes[i], d, &files[i], l, first[i], counts[i], pieces + (size_t)i * piece_bytes);
+    for (int i = 0; i < n_files && status == EG_OK; i++)
+        if (outcomes[i].status != EG_OK)
+            status = egi_fail(outcomes[i].status, "%s", outcomes[i].message);
+    egi_free(d->context, pieces);
+    egi_free(d->context, outcomes);
     return status;
 }
 
@@ -152,9 +179,15 @@ static eg_status read_folder(eg_dataset *d, const egi_source *s, const layout *l
     return status == EG_OK ? egi_fill_class_names(d, s, l->names) : status;
 }
 
-static bool detect(const egi_source *s)
+static bool is_cifar(const egi_source *s)
 {
     return s->folder ? folder_layout(s) != NULL : file_layout(s) != NULL;
+}
+
+static eg_status detect(bool *yes, const egi_source *s)
+{
+    *yes = is_cifar(s);
+    return EG_OK;
 }
 
 static eg_status read_cifar(eg_dataset *d, const egi_source *s, eg_part part)

@@ -453,11 +453,17 @@ static const egi_entry *test_file(const egi_source *s)
     return e ? e : part_file(s, "val.csv");
 }
 
-static bool detect(const egi_source *s)
+static bool is_csv(const egi_source *s)
 {
     if (s->folder)
         return part_file(s, "train.csv") || part_file(s, "test.csv");
     return egi_name_ends(s->base, ".csv") || egi_name_ends(s->base, ".tsv");
+}
+
+static eg_status detect(bool *yes, const egi_source *s)
+{
+    *yes = is_csv(s);
+    return EG_OK;
 }
 
 static eg_status read_tables(eg_dataset *d, const egi_source *s, const char *const *names, int n)

@@ -66,33 +66,53 @@ static const char *const train_names[] = {"train", "training", NULL};
 static const char *const test_names[] = {"test", "testing", NULL};
 static const char *const val_names[] = {"val", "valid", "validation", NULL};
 
-/* The folder of that name which has folders in it: a class may be called "train" too. */
-static const char *part_folder(const egi_source *s, const char *const *names)
+/* Is it there, and has it folders in it? A folder that cannot be listed is no part; a class may be called "train" too.
+ */
+static eg_status is_part(bool *yes, const egi_source *s, const char *name)
+{
+    egi_source inside;
+    const eg_status status = open_inside(&inside, s, name);
+    if (status == EG_ERR_NOMEM)
+        return status;
+    *yes = status == EG_OK && holds_folders(&inside);
+    if (status == EG_OK)
+        egi_source_close(&inside);
+    return EG_OK;
+}
+
+/* *out stays where there is no folder of such a name. */
+static eg_status part_folder(const char **out, const egi_source *s, const char *const *names)
 {
     for (; *names; names++)
         for (int64_t i = 0; i < s->n_entries; i++) {
-            egi_source inside;
-            if (!s->entries[i].folder || strcasecmp(s->entries[i].name, *names) != 0 ||
-                open_inside(&inside, s, s->entries[i].name) != EG_OK)
-                continue;
-            const bool is_part = holds_folders(&inside);
-            egi_source_close(&inside);
-            if (is_part)
-                return s->entries[i].name;
+            const egi_entry *e = &s->entries[i];
+            bool yes = false;
+            if (e->folder && strcasecmp(e->name, *names) == 0)
+                EG_TRY(is_part(&yes, s, e->name));
+            if (yes) {
+                *out = e->name;
+                return EG_OK;
+            }
         }
-    return NULL;
+    return EG_OK;
 }
 
 typedef struct parts {
     const char *train, *test; /* names of folders, or NULL */
 } parts;
 
-static parts find_parts(const egi_source *s)
+static eg_status find_parts(parts *out, const egi_source *s)
 {
-    const char *val = part_folder(s, val_names), *test = part_folder(s, test_names);
-    if (test && val)
-        egi_log(s->context, EG_LOG_INFO, "%s: %s is the test part, %s is not used", s->path, test, val);
-    return (parts){part_folder(s, train_names), test ? test : val};
+    const char *val = NULL;
+    *out = (parts){NULL, NULL};
+    EG_TRY(part_folder(&out->train, s, train_names));
+    EG_TRY(part_folder(&out->test, s, test_names));
+    EG_TRY(part_folder(&val, s, val_names));
+    if (out->test && val)
+        egi_log(s->context, EG_LOG_INFO, "%s: %s is the test part, %s is not used", s->path, out->test, val);
+    if (!out->test)
+        out->test = val;
+    return EG_OK;
 }
 
 /* --- classes --------------------------------------------------------------------------------------------------------
@@ -200,7 +220,8 @@ static eg_status collect(image_list *l, eg_dataset *d, const egi_source *s, eg_p
 {
     if (!s->folder)
         return add_file(l, s, NULL, -1);
-    const parts p = find_parts(s);
+    parts p;
+    EG_TRY(find_parts(&p, s));
     if (!p.train && !p.test) {
         if (!holds_folders(s))
             return add_files(l, s, -1, false);
@@ -314,25 +335,31 @@ static eg_status read_folder(eg_dataset *d, const egi_source *s, eg_part part)
     return status;
 }
 
-/* Is there an image in a folder of it, or in a folder of its parts? */
-static bool detect_inside(const egi_source *s, int depth)
+/* Is there an image in it, in a folder of it, or in a folder of its parts? */
+static eg_status find_image(bool *found, const egi_source *s, int depth)
 {
-    bool found = false;
-    if (holds_images(s))
-        return true;
-    for (int64_t i = 0; i < s->n_entries && depth > 0 && !found; i++) {
+    *found = holds_images(s);
+    for (int64_t i = 0; i < s->n_entries && depth > 0 && !*found; i++) {
         egi_source inside;
-        if (!s->entries[i].folder || open_inside(&inside, s, s->entries[i].name) != EG_OK)
+        if (!s->entries[i].folder)
             continue;
-        found = detect_inside(&inside, depth - 1);
-        egi_source_close(&inside);
+        eg_status status = open_inside(&inside, s, s->entries[i].name);
+        if (status == EG_OK) {
+            status = find_image(found, &inside, depth - 1);
+            egi_source_close(&inside);
+        }
+        if (status == EG_ERR_NOMEM)
+            return status;
     }
-    return found;
+    return EG_OK;
 }
 
-static bool detect(const egi_source *s)
+static eg_status detect(bool *yes, const egi_source *s)
 {
-    return s->folder ? detect_inside(s, 2) : egi_image_magic(s->head, s->head_bytes);
+    if (s->folder)
+        return find_image(yes, s, 2);
+    *yes = egi_image_magic(s->head, s->head_bytes);
+    return EG_OK;
 }
 
 const egi_reader egi_reader_folder = {

@@ -3,6 +3,7 @@
 #include "data/reader.h"
 
 #include <string.h>
+#include <unistd.h>
 
 typedef struct idx_file {
     egi_file file;
@@ -209,16 +210,13 @@ static eg_status labels_beside(char **out, const egi_source *s)
     char *name;
     EG_TRY(egi_strdup(&name, s->context, s->path));
     char *base = name + (s->base - s->path), *images = strstr(base, "images"), *rank = strstr(base, "idx");
-    egi_file probe;
     if (images)
         memcpy(images, "labels", 6);
     if (rank && rank[3] >= '1' && rank[3] <= '8')
         rank[3] = '1';
-    if (!images || egi_file_open(&probe, s->context, name) != EG_OK) {
+    if (!images || access(name, R_OK) != 0) {
         egi_free(s->context, name);
         name = NULL;
-    } else {
-        egi_file_close(&probe);
     }
     *out = name;
     return EG_OK;
@@ -236,7 +234,7 @@ static eg_status read_single(eg_dataset *d, const egi_source *s)
     return status;
 }
 
-static bool detect(const egi_source *s)
+static bool is_idx(const egi_source *s)
 {
     if (!s->folder)
         return looks_like_idx(s->head, s->head_bytes);
@@ -244,6 +242,12 @@ static bool detect(const egi_source *s)
         if (!s->entries[i].folder && is_idx_name(s->entries[i].name))
             return true;
     return false;
+}
+
+static eg_status detect(bool *yes, const egi_source *s)
+{
+    *yes = is_idx(s);
+    return EG_OK;
 }
 
 static eg_status read_idx(eg_dataset *d, const egi_source *s, eg_part part)

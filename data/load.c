@@ -33,12 +33,16 @@ static size_t split_part(const char *path, eg_part *part)
     return n;
 }
 
-static const egi_reader *find_reader(const egi_source *s)
+/* *out is NULL where no reader knows the source. */
+static eg_status find_reader(const egi_reader **out, const egi_source *s)
 {
-    for (int i = 0; i < N_READERS; i++)
-        if (readers[i]->detect(s))
-            return readers[i];
-    return NULL;
+    bool yes = false;
+    *out = NULL;
+    for (int i = 0; i < N_READERS && !*out; i++) {
+        EG_TRY(readers[i]->detect(&yes, s));
+        *out = yes ? readers[i] : NULL;
+    }
+    return EG_OK;
 }
 
 static eg_status unknown_format(const egi_source *s)
@@ -98,11 +102,11 @@ static eg_status load(eg_dataset **out, eg_context *context, const char *path, e
 {
     egi_source s;
     EG_TRY(egi_source_open(&s, context, path));
-    const egi_reader *reader = find_reader(&s);
-    eg_status status;
-    if (!reader)
+    const egi_reader *reader = NULL;
+    eg_status status = find_reader(&reader, &s);
+    if (status == EG_OK && !reader)
         status = unknown_format(&s);
-    else
+    else if (status == EG_OK)
         status = part == EG_PART_ALL ? read_all(out, &s, reader) : read_part(out, &s, reader, part);
     egi_source_close(&s);
     return status;

@@ -300,9 +300,15 @@ static eg_status file_room(void *state, int64_t bytes)
     return egi_file_expect_room(state, bytes);
 }
 
-static bool detect(const egi_source *s)
+static bool is_npy_file(const egi_source *s)
 {
     return !s->folder && is_npy(s->head, s->head_bytes);
+}
+
+static eg_status detect(bool *yes, const egi_source *s)
+{
+    *yes = is_npy_file(s);
+    return EG_OK;
 }
 
 static eg_status read_npy(eg_dataset *d, const egi_source *s, eg_part part)

@@ -144,9 +144,15 @@ static eg_status read_arrays(eg_dataset *d, const egi_zip *z, eg_part part)
     return d->has_test ? count_classes(d, z, test ? "_train" : "_test") : EG_OK;
 }
 
-static bool detect(const egi_source *s)
+static bool is_npz(const egi_source *s)
 {
     return !s->folder && s->head_bytes >= 4 && (memcmp(s->head, "PK\3\4", 4) == 0 || memcmp(s->head, "PK\5\6", 4) == 0);
+}
+
+static eg_status detect(bool *yes, const egi_source *s)
+{
+    *yes = is_npz(s);
+    return EG_OK;
 }
 
 static eg_status read_npz(eg_dataset *d, const egi_source *s, eg_part part)

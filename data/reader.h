@@ -42,8 +42,9 @@ EG_MUST_USE eg_status egi_source_join(char **out, const egi_source *s, const cha
 typedef struct egi_reader {
     const char *format;  /* eg_dataset_info.format */
     const char *accepts; /* for the message that lists what can be read */
-    /** By content, then by name. Looks only at the source: cheap, cannot fail. */
-    bool (*detect)(const egi_source *s);
+    /** By content, then by name; *yes is false before. Cheap: looks at the source, at most at folders in it. Errors:
+     * NOMEM. */
+    eg_status (*detect)(bool *yes, const egi_source *s);
     /** Fills the blank `d` (context, name and format are set) with TRAIN or TEST and sets has_test; without parts of
      * its own it gives all. What `d` owns is freed by the caller, also after a failure. Labels, class counts and names
      * are checked by the caller. */
