@@ -146,7 +146,7 @@ done:
     return EG_OK;
 }
 
-eg_status egi_file_read(char **out, size_t *bytes, eg_context *context, const char *path, size_t limit)
+eg_status egi_file_slurp(char **out, size_t *bytes, eg_context *context, const char *path, size_t limit)
 {
     FILE *file = fopen(path, "rb");
     if (!file)

@@ -20,6 +20,6 @@ EG_MUST_USE eg_status egi_folder_create(eg_context *context, const char *path);
 
 /** Reads a whole file of at most `limit` bytes; *out has a 0 behind its end. Owner: caller, egi_free(). Errors: IO,
  * FORMAT (too large). */
-EG_MUST_USE eg_status egi_file_read(char **out, size_t *bytes, eg_context *context, const char *path, size_t limit);
+EG_MUST_USE eg_status egi_file_slurp(char **out, size_t *bytes, eg_context *context, const char *path, size_t limit);
 
 #endif

@@ -332,7 +332,7 @@ eg_status eg_config_load(eg_config *config, const char *path)
     config->errors = NULL;
     char *text;
     size_t bytes;
-    EG_TRY(egi_file_read(&text, &bytes, context, path, FILE_MAX_BYTES));
+    EG_TRY(egi_file_slurp(&text, &bytes, context, path, FILE_MAX_BYTES));
     reader *r;
     eg_status status = egi_alloc(&r, context, 1, sizeof *r);
     if (status == EG_OK) {
