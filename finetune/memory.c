@@ -84,6 +84,17 @@ egi_exemplars *egi_memory_find(const egi_memory *m, const char *task)
     return NULL;
 }
 
+void egi_memory_drop_output(egi_memory *m, int output)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < m->n_parts; i++)
+        if (m->parts[i].output == output)
+            release_part(m->context, &m->parts[i]);
+        else
+            m->parts[kept++] = m->parts[i];
+    m->n_parts = kept;
+}
+
 /* Takes over the part, in place of one of the same task; releases it on failure. */
 static eg_status take_part(egi_memory *m, egi_exemplars *part)
 {

@@ -53,6 +53,9 @@ EG_MUST_USE eg_status egi_memory_add(egi_memory *memory, const eg_model *model, 
 /** The part of a task; NULL: none. */
 egi_exemplars *egi_memory_find(const egi_memory *memory, const char *task);
 
+/** Drops the parts of an output whose rows no longer mean what they meant. */
+void egi_memory_drop_output(egi_memory *memory, int output);
+
 /** Keeps only `n` examples of a part, evenly spread over its classes in stored order. */
 EG_MUST_USE eg_status egi_memory_shrink(egi_memory *memory, egi_exemplars *part, int64_t n);
 

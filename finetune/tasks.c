@@ -171,6 +171,18 @@ egi_fingerprint egi_tasks_fingerprint(const eg_dataset *d)
     return f;
 }
 
+int64_t egi_tasks_find_data(const eg_model *model, const eg_dataset *data)
+{
+    const int64_t n = egi_tasks_count(model);
+    if (n == 0)
+        return -1;
+    const egi_fingerprint f = egi_tasks_fingerprint(data);
+    for (int64_t i = 0; i < n; i++)
+        if (strcmp(text_of(task_at(model, i), "fingerprint"), f.s) == 0)
+            return i;
+    return -1;
+}
+
 static eg_status no_memory(void)
 {
     return egi_fail(EG_ERR_NOMEM, "tasks: no memory");
@@ -353,7 +365,9 @@ static void map_labels(int32_t *rows, int *output, char *mapping, size_t room, c
 
 static eg_status find_task(int64_t *index, const eg_model *model, const eg_dataset *data, const char *task)
 {
-    *index = egi_tasks_find(model, task ? task : data->name ? data->name : "");
+    *index = task ? -1 : egi_tasks_find_data(model, data);
+    if (*index < 0)
+        *index = egi_tasks_find(model, task ? task : data->name ? data->name : "");
     if (!task || *index >= 0)
         return EG_OK;
     char known[200] = "";

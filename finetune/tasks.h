@@ -26,6 +26,8 @@ int64_t egi_tasks_count(const eg_model *model);
 bool egi_tasks_get(const eg_model *model, int64_t index, egi_task *out);
 /** Index of the task called `name`, -1: none. */
 int64_t egi_tasks_find(const eg_model *model, const char *name);
+/** Index of the task that was trained on this very data (by fingerprint); -1: none. */
+int64_t egi_tasks_find_data(const eg_model *model, const eg_dataset *data);
 /** Name of a class of a task, and the row it means. */
 const char *egi_task_class(const eg_model *model, int64_t task, int64_t index);
 int32_t egi_task_row(const eg_model *model, int64_t task, int64_t index);
@@ -53,9 +55,9 @@ int64_t egi_output_classes(const eg_model *model, int output);
 /** occurs: (data->classes) 1 where a label occurs. Owner: caller, egi_free(). */
 EG_MUST_USE eg_status egi_labels_occur(uint8_t **occurs, const eg_dataset *data);
 
-/** Which row of which output each label of `data` means. By `task` (NULL: a task with the data set's name, then real
- * class names, then the index itself). rows: (data->classes), owner: caller, egi_free(); -1 where a class has no row.
- * `mapping` says how
+/** Which row of which output each label of `data` means. By `task` (NULL: the task of this very data, else of its name,
+ * then real class names, then the index itself). rows: (data->classes), owner: caller, egi_free(); -1 where a class has
+ * no row. `mapping` says how
  *  ("task mnist", "class names", "index"). Errors: DATA (unknown task), NOMEM. */
 EG_MUST_USE eg_status egi_tasks_map(int32_t **rows, int *output, char *mapping, size_t room, const eg_model *model,
                                     const eg_dataset *data, const char *task);
