@@ -319,8 +319,12 @@ static int json_ints(const json_t *value, int64_t *v, int room, bool null_is_unk
 /* [[top, bottom], [left, right]] flattened, or what json_ints() takes. */
 static int json_pad(const json_t *value, int64_t *v)
 {
-    if (json_array_size(value) != 2 || !json_is_array(json_array_get(value, 0)))
-        return json_array_size(value) <= 2 ? json_ints(value, v, 2, false) : -1;
+    if (!json_is_array(value))
+        return json_int(value, v) ? 1 : -1;
+    if (json_array_size(value) != 2)
+        return -1;
+    if (!json_is_array(json_array_get(value, 0)))
+        return json_ints(value, v, 2, false);
     for (size_t i = 0; i < 2; i++) {
         const json_t *side = json_array_get(value, i);
         if (!json_is_array(side) || json_ints(side, v + 2 * i, 2, false) != 2)
@@ -392,7 +396,7 @@ static bool value_from_json(const egi_field *f, const json_t *value, parsed *p)
         return json_bool(value, &p->boolean);
     case EGI_FIELD_PAIR:
         n = json_ints(value, p->i, 2, false);
-        return n > 0 && spread(f->kind, p->i, n) && all_within(f, p->i, 2);
+        return n == (json_is_array(value) ? 2 : 1) && spread(f->kind, p->i, n) && all_within(f, p->i, 2);
     case EGI_FIELD_PAD:
         n = json_pad(value, p->i);
         return n > 0 && spread(f->kind, p->i, n) && all_within(f, p->i, 4);

@@ -11,7 +11,8 @@ static const egi_field fields[] = {
 
 static eg_status build(egi_builder *b, const void *config_)
 {
-    (void)config_;
+    if (((const config *)config_)->activation == EGI_ACT_SOFTMAX && egi_in_shape(b, 0)->rank < 1)
+        return egi_fail(EG_ERR_SHAPE, "softmax: input has no dimension beside the batch");
     return egi_out_shape(b, *egi_in_shape(b, 0));
 }
 

@@ -12,7 +12,7 @@ static eg_status emit(egi_emit *e, const void *config)
 }
 
 static const egi_layer_case cases[] = {
-    {.config = "{}", .in = {EGI_STATIC_SHAPE(6, 8, 3)}, .n_in = 1},
+    {.config = "{\"pool_size\": 2}", .in = {EGI_STATIC_SHAPE(6, 8, 3)}, .n_in = 1},
     {.config = "{\"pool_size\": [3, 2], \"strides\": [2, 1]}", .in = {EGI_STATIC_SHAPE(7, 5, 2)}, .n_in = 1},
     {.config = "{\"pool_size\": 3, \"strides\": 2, \"padding\": \"same\"}",
      .in = {EGI_STATIC_SHAPE(6, 7, 4)},

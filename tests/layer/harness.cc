@@ -4,7 +4,8 @@
 #include <cstring>
 #include <limits>
 
-namespace layer {
+namespace layer
+{
 
 // --- the source: an input that is a parameter ------------------------------------------------------------------------
 

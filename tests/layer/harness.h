@@ -19,7 +19,8 @@ extern "C" {
 #define ASSERT_OK(call) ASSERT_EQ(EG_OK, (call)) << eg_last_message()
 #define EXPECT_OK(call) EXPECT_EQ(EG_OK, (call)) << eg_last_message()
 
-namespace layer {
+namespace layer
+{
 
 constexpr int64_t kBatch = 3;
 
@@ -48,7 +49,9 @@ class Context
 struct Json {
     json_t *j;
     explicit Json(const char *text);
-    explicit Json(json_t *own) : j(own) {}
+    explicit Json(json_t *own) : j(own)
+    {
+    }
     ~Json();
     Json(const Json &) = delete;
 };
@@ -72,8 +75,8 @@ eg_status build_case(Net &net, eg_context *c, const Case &k, egi_dtype dtype, in
 // The same with plain inputs.
 eg_status build_plain(Net &net, eg_context *c, const Case &k, egi_dtype dtype);
 
-// Inputs: distinct, none within 0.001 of a kink of any activation; weights: normal, variances positive. The same numbers on
-// every machine: they are what tests/golden/make/layers.py is given.
+// Inputs: distinct, none within 0.001 of a kink of any activation; weights: normal, variances positive. The same
+// numbers on every machine: they are what tests/golden/make/layers.py is given.
 std::vector<double> input_values(int64_t count, uint32_t seed);
 void fill(Net &net);
 

@@ -1,4 +1,5 @@
-// Runs the tests; with --print-cases writes every case with its numbers as JSON: what tests/golden/make/layers.py reads.
+// Runs the tests; with --print-cases writes every case with its numbers as JSON: what tests/golden/make/layers.py
+// reads.
 #include "tests/layer/harness.h"
 
 #include <cstdio>
@@ -30,9 +31,9 @@ static json_t *describe(eg_context *c, const Case &k)
     json_t *inputs = json_array(), *weights = json_array();
     for (int64_t i = 0; i < net.m->n_params; i++) {
         const egi_param *p = &net.m->params[i];
-        json_array_append_new(strcmp(p->name, "x") == 0 ? inputs : weights,
-                              json_pack("{s:s, s:o, s:o}", "name", p->name, "shape", shape_of(p->shape), "values",
-                                        numbers(net.get(i))));
+        json_array_append_new(
+            strcmp(p->name, "x") == 0 ? inputs : weights,
+            json_pack("{s:s, s:o, s:o}", "name", p->name, "shape", shape_of(p->shape), "values", numbers(net.get(i))));
     }
     return json_pack("{s:s, s:s, s:o, s:o, s:o}", "id", k.id().c_str(), "class", k.type->keras, "config",
                      json_loads(k.data->config, 0, nullptr), "inputs", inputs, "weights", weights);
