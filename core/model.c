@@ -41,10 +41,19 @@ static void release_layers(eg_model *m)
     egi_free(m->context, m->weights);
 }
 
+void egi_model_drop_cache(eg_model *m)
+{
+    if (m->cache_free)
+        m->cache_free(m->context, m->cache);
+    m->cache = NULL;
+    m->cache_free = NULL;
+}
+
 void eg_model_free(eg_model *m)
 {
     if (!m)
         return;
+    egi_model_drop_cache(m);
     release_layers(m);
     for (int64_t i = 0; i < m->n_extras; i++) {
         egi_free(m->context, m->extras[i].name);

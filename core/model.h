@@ -85,6 +85,10 @@ struct eg_model {
     egi_extra *extras; /* arrays of the group `engram`: the memory */
     int64_t n_extras, extras_capacity;
     eg_load_report report;
+
+    void
+        *cache; /* api/: the plan of eg_model_predict(), the texts of eg_model_get_info(); stands on the layout above */
+    void (*cache_free)(eg_context *context, void *cache);
 };
 
 /* --- building (checkpoints/ and tests do this) ---------------------------------------------------------------------
@@ -103,6 +107,9 @@ EG_MUST_USE eg_status egi_model_add_output(eg_model *model, int tensor);
 /** Lays out and allocates the arena; fresh parameters are drawn by their initializers with (context seed, EGI_RNG_INIT,
  * parameter). */
 EG_MUST_USE eg_status egi_model_finish(eg_model *model);
+
+/** Whoever changes layers, calls or the arena of a finished model calls this first. */
+void egi_model_drop_cache(eg_model *model);
 
 /* --- asking ---------------------------------------------------------------------------------------------------------
  */
