@@ -133,7 +133,8 @@ static eg_status run_batch(pass *p, int64_t n)
     const egi_fisher_request *r = p->request;
     EG_TRY(egi_feed_fill(&p->feed, r->sources, r->n_sources, p->items, n));
     EG_TRY(egi_plan_run_forward(p->plan, &p->control));
-    const int64_t classes = r->mode == EGI_FISHER_EXACT ? p->classes : 1;
+    const int64_t rows = r->classes > 0 && r->classes < p->classes ? r->classes : p->classes;
+    const int64_t classes = r->mode == EGI_FISHER_EXACT ? rows : 1;
     for (int64_t k = 0; k < classes; k++) {
         p->control.fisher_class = k;
         EG_TRY(egi_plan_run_backward(p->plan, &p->control));

@@ -13,6 +13,7 @@ typedef struct egi_fisher_request {
     const egi_item *items; /* (n), n >= 1 */
     int64_t n;
     egi_fisher_mode mode;
+    int64_t classes;         /* EXACT: only the first so many rows can be the answer; 0: all */
     egi_objective objective; /* which outputs have examples and what their loss is */
     int64_t batch;           /* samples at a time; the result does not depend on it */
     uint64_t seed;           /* of the draws of SAMPLE */
