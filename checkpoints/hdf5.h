@@ -71,6 +71,7 @@ int64_t egi_h5_size(const egi_h5 *file);
 /** All attributes in the order of the file. Owner: caller, egi_h5_attrs_free(). */
 EG_MUST_USE eg_status egi_h5_attrs_read(egi_h5_attrs *out, egi_h5 *file, int64_t node);
 void egi_h5_attrs_free(eg_context *context, egi_h5_attrs *attrs);
+void egi_h5_attr_free(eg_context *context, egi_h5_attr *attr); /* what is in it, not itself */
 EG_MUST_USE eg_status egi_h5_attrs_clone(egi_h5_attrs *out, eg_context *context, const egi_h5_attrs *attrs);
 egi_h5_attr *egi_h5_attr_find(const egi_h5_attrs *attrs, const char *name);
 /** Element `i` of a STRING or TEXT attribute. Owner: caller, egi_free(). Errors: FORMAT when it is neither. */

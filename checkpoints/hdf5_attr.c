@@ -152,7 +152,7 @@ static eg_status take_text(char **out, egi_h5 *f, egi_h5_cursor *c, uint64_t *to
 
 /* --- attributes --------------------------------------------------------------------------------------------------- */
 
-static void free_attr(eg_context *context, egi_h5_attr *a)
+void egi_h5_attr_free(eg_context *context, egi_h5_attr *a)
 {
     for (int64_t i = 0; a->text && i < a->count; i++)
         egi_free(context, a->text[i]);
@@ -164,7 +164,7 @@ static void free_attr(eg_context *context, egi_h5_attr *a)
 void egi_h5_attrs_free(eg_context *context, egi_h5_attrs *attrs)
 {
     for (int64_t i = 0; i < attrs->n; i++)
-        free_attr(context, &attrs->list[i]);
+        egi_h5_attr_free(context, &attrs->list[i]);
     egi_free(context, attrs->list);
     *attrs = (egi_h5_attrs){0};
 }

@@ -23,6 +23,19 @@ eg_status egi_keras_parse(json_t **out, const char *text, const char *subject)
     return EG_OK;
 }
 
+eg_status egi_keras_dump(char **out, eg_context *context, const json_t *json, size_t flags)
+{
+    char *text;
+    flags |= JSON_ENSURE_ASCII;
+    const size_t bytes = json_dumpb(json, NULL, 0, flags);
+    if (bytes == 0)
+        return egi_fail(EG_ERR_INTERNAL, "json: a value that cannot be written");
+    EG_TRY(egi_alloc(&text, context, (int64_t)bytes + 1, 1));
+    json_dumpb(json, text, bytes, flags);
+    *out = text;
+    return EG_OK;
+}
+
 eg_status egi_keras_path(char **out, eg_context *context, const char *outer, const char *name)
 {
     return outer[0] ? egi_format(out, context, "%s/%s", outer, name) : egi_strdup(out, context, name);

@@ -56,6 +56,9 @@ void egi_keras_graph_free(egi_keras_graph *graph);
 /** "outer/inner" or "inner". Owner: caller, egi_free(). */
 EG_MUST_USE eg_status egi_keras_path(char **out, eg_context *context, const char *outer, const char *name);
 
+/** JSON text, ASCII only; `flags` are jansson's. Owner: caller, egi_free(). */
+EG_MUST_USE eg_status egi_keras_dump(char **out, eg_context *context, const json_t *json, size_t flags);
+
 /** The array of layer objects of a model's config, of any generation; NULL: none. */
 json_t *egi_keras_layers(const json_t *config);
 /** A layer object's name; NULL: none. */
