@@ -1,16 +1,15 @@
 #include "core/cpu/direct.h"
 
-#include "core/cpu/vector.h"
+#include "core/cpu/finish.h"
 
 #include <string.h>
 
 #define MAX_PIXELS 8
-#define MAX_PASSES 16
 
 /* One convolution as passes over a frame; see direct.h. */
 typedef struct direct {
     egi_direct_frame frame;
-    egi_direct_pass passes[MAX_PASSES];
+    egi_direct_pass passes[EGI_DIRECT_PASSES];
     int n_passes;
     egi_direct_run *runs;
     int32_t *taps; /* of packed weights: row block `i` holds kernel position taps[i] */
@@ -55,20 +54,6 @@ static bool is_cheap(egi_act act)
 {
     return act == EGI_ACT_LINEAR || act == EGI_ACT_RELU || act == EGI_ACT_LEAKY_RELU;
 }
-
-static inline EGI_SIMD_BODY void activate_body(float *y, int64_t n, egi_act act)
-{
-    if (act == EGI_ACT_RELU6)
-        for (int64_t i = 0; i < n; i++)
-            y[i] = egi_v_act(EGI_ACT_RELU6, 0, -1, 0, y[i]);
-    else if (act == EGI_ACT_SIGMOID)
-        for (int64_t i = 0; i < n; i++)
-            y[i] = egi_v_act(EGI_ACT_SIGMOID, 0, -1, 0, y[i]);
-    else if (act == EGI_ACT_TANH)
-        for (int64_t i = 0; i < n; i++)
-            y[i] = egi_v_act(EGI_ACT_TANH, 0, -1, 0, y[i]);
-}
-EGI_SIMD(activate, (float *y, int64_t n, egi_act act), (y, n, act))
 
 static inline EGI_SIMD_BODY void store(const egi_vec *v, float *y, int lanes)
 {
@@ -181,7 +166,7 @@ static void unit(const direct *d, const float *image, float *y, const float *w, 
         for (int64_t channel = 0; channel < d->out && from < to; channel += 2 * EGI_LANES)
             strip(d, p, image, y, w, bias, from, to, channel);
         if (!is_cheap(d->act)) /* only forward: one pass, packed pixels */
-            activate(y + from * d->out, (to - from) * d->out, d->act);
+            egi_cpu_activate_part(y + from * d->out, (to - from) * d->out, d->act, d->alpha);
     }
 }
 
@@ -216,21 +201,6 @@ static const float *prepare_weights(const direct *d, float *scratch)
     for (int64_t f = 0; f < d->frames_at - d->bias_at; f++)
         bias[f] = d->b && f < d->out ? d->b[f] : 0;
     return d->packed ? scratch : d->w;
-}
-
-/* --- frames ------------------------------------------------------------------------------------------------------- */
-
-void egi_direct_frame_clear(const egi_direct_frame *f, float *copy)
-{
-    memset(copy, 0, (size_t)(f->ph * f->pw * f->c) * sizeof *copy);
-}
-
-void egi_direct_frame_fill(const egi_direct_frame *f, const float *x, float *copy)
-{
-    const int64_t rows = f->h < f->ph - f->top ? f->h : f->ph - f->top;
-    const int64_t cols = f->w < f->pw - f->left ? f->w : f->pw - f->left;
-    for (int64_t i = 0; i < rows; i++)
-        memcpy(copy + ((f->top + i) * f->pw + f->left) * f->c, x + i * f->w * f->c, (size_t)(cols * f->c) * sizeof *x);
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
@@ -316,16 +286,6 @@ static void add_position(direct *d, egi_direct_pass *p, int64_t at, int32_t tap)
         p->n_runs++;
     }
     d->taps[d->n_taps++] = tap;
-}
-
-/* Offsets are 32 bits wide; sizes are far below what they can hold. */
-bool egi_direct_suits(const egi_conv_dims *d, const egi_conv_geometry *g)
-{
-    const int64_t limit = (int64_t)1 << 26, tall = d->h + d->oh + d->kh * g->dilation[0],
-                  wide = d->w + d->ow + d->kw * g->dilation[1];
-    if (tall >= limit || wide >= limit || d->c >= limit || d->f >= limit || tall * wide >= limit)
-        return false;
-    return g->groups == 1 && tall * wide * (d->c + d->f) < limit && g->stride[0] * g->stride[1] <= MAX_PASSES;
 }
 
 eg_status egi_cpu_conv2d_direct(egi_device *device, egi_kernel *out)

@@ -1,39 +1,8 @@
 #include "core/ops/dense.h"
 #include "core/cpu/dnnl.h"
-#include "core/cpu/vector.h"
+#include "core/cpu/finish.h"
 
 #include <string.h>
-
-/* y = act(y + b) for rows [from, to); one loop a kind, so that each is vectorised. */
-#define ROWS(kind)                                             \
-    for (int64_t i = 0; i < rows; i++, y += n)                 \
-        for (int64_t j = 0; j < n; j++)                        \
-            y[j] = egi_v_act(kind, alpha, -1, 0, y[j] + b[j]); \
-    break
-
-static inline EGI_SIMD_BODY void finish_body(float *y, const float *b, int64_t rows, int64_t n, egi_act act,
-                                             float alpha)
-{
-    switch (act) {
-    case EGI_ACT_RELU:
-        ROWS(EGI_ACT_RELU);
-    case EGI_ACT_RELU6:
-        ROWS(EGI_ACT_RELU6);
-    case EGI_ACT_SIGMOID:
-        ROWS(EGI_ACT_SIGMOID);
-    case EGI_ACT_TANH:
-        ROWS(EGI_ACT_TANH);
-    case EGI_ACT_LEAKY_RELU:
-        ROWS(EGI_ACT_LEAKY_RELU);
-    default:
-        ROWS(EGI_ACT_LINEAR);
-    }
-}
-EGI_SIMD(finish, (float *y, const float *b, int64_t rows, int64_t n, egi_act act, float alpha),
-         (y, b, rows, n, act, alpha))
-
-/* Below this many elements a team costs more than it brings. */
-#define TEAM_MIN 16384
 
 static eg_status run_dense(const egi_kernel *k, const egi_control *control)
 {
@@ -48,13 +17,7 @@ static eg_status run_dense(const egi_kernel *k, const egi_control *control)
     const float *b = a->b == EGI_NONE ? k->scratch : k->t[a->b].data;
     if (a->b == EGI_NONE)
         memset(k->scratch, 0, (size_t)n * sizeof *b);
-    const int threads = m * n < TEAM_MIN ? 1 : egi_cpu_threads(k);
-#pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
-    for (int thread = 0; thread < threads; thread++) {
-        int64_t from, to;
-        egi_cpu_share(m, 1, thread, threads, &from, &to);
-        finish(y + from * n, b, to - from, n, a->act, a->alpha);
-    }
+    egi_cpu_finish(k, y, b, m, n, a->act, a->alpha);
     return EG_OK;
 }
 

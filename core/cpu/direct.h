@@ -7,7 +7,8 @@
 #include "core/cpu/cpu.h"
 #include "core/ops/conv2d.h"
 
-#define EGI_LANES 8
+#define EGI_LANES         8
+#define EGI_DIRECT_PASSES 16 /* of one convolution: one a phase of the stride */
 
 /** Eight floats; `egi_vec_at` is the same anywhere in memory. The compiler splits them where the processor has narrower
  * registers. */
