@@ -32,6 +32,8 @@ static bool is_generic_key(const char *key)
                                         "virtual_batch_size",
                                         "adjustment",
                                         "renorm",
+                                        "renorm_momentum",
+                                        "renorm_clipping",
                                         "fused",
                                         "quantization_config",
                                         "cache_read_only",
