@@ -113,7 +113,7 @@ static eg_status run_node(run *r, egi_keras_layer *l, egi_keras_node *node);
 static eg_status gather(run *r, egi_keras_layer *l, egi_keras_node *node, int *in)
 {
     for (int64_t i = 0; i < node->n_in; i++) {
-        egi_keras_node *from;
+        egi_keras_node *from = NULL;
         EG_TRY(resolve(r, l->name, &node->in[i], false, &from));
         EG_TRY(run_node(r, &r->g->layers[node->in[i].layer], from));
         EG_TRY(tensor_of(r, l->name, &node->in[i], from, &in[i]));
@@ -140,7 +140,7 @@ static eg_status run_layer(run *r, egi_keras_layer *l, egi_keras_node *node, con
     const int64_t n = l->model->n_outputs;
     const run inner = {.m = r->m, .g = l->model};
     for (int64_t i = 0; i < n; i++) {
-        egi_keras_node *from;
+        egi_keras_node *from = NULL;
         EG_TRY(resolve(&inner, l->name, &l->model->outputs[i], true, &from));
         EG_TRY(tensor_of(&inner, l->name, &l->model->outputs[i], from, &out[i]));
     }
@@ -262,8 +262,8 @@ static eg_status fill(eg_model *m, egi_keras_graph *g)
     const run r = {.m = m, .g = g, .waiting = &waiting};
     EG_TRY(call_model(&r, g, in, n, -1));
     for (int64_t i = 0; i < g->n_outputs; i++) {
-        egi_keras_node *node;
-        int tensor;
+        egi_keras_node *node = NULL;
+        int tensor = -1;
         EG_TRY(resolve(&r, "output_layers", &g->outputs[i], true, &node));
         EG_TRY(tensor_of(&r, "output_layers", &g->outputs[i], node, &tensor));
         EG_TRY(egi_model_add_output(m, tensor));

@@ -131,7 +131,7 @@ static eg_status set_units(json_t *layer, int64_t units)
 
 eg_status egi_keras_config_set_units(json_t *config, const char *layer_path, int64_t units)
 {
-    json_t *layer, *layers;
+    json_t *layer = NULL, *layers = NULL;
     if (units < 1)
         return egi_fail(EG_ERR_ARG, "head: units of at least 1 wanted, found %lld", (long long)units);
     EG_TRY(find_dense(&layer, &layers, config, layer_path));
@@ -391,7 +391,7 @@ static eg_status copy_chain(char **first, const head *h, json_t *layer)
 eg_status egi_keras_config_add_head(char **new_path, json_t *config, const eg_model *model, const char *layer_path,
                                     const char *suffix, int64_t units)
 {
-    json_t *layer, *layers;
+    json_t *layer = NULL, *layers = NULL;
     if (units < 1)
         return egi_fail(EG_ERR_ARG, "head: units of at least 1 wanted, found %lld", (long long)units);
     EG_TRY(find_dense(&layer, &layers, config, layer_path));
