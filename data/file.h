@@ -1,7 +1,7 @@
 /** data/file.h: a regular file, gzipped or not, read front to back; nothing it says about sizes is believed unchecked.
  */
-#ifndef EGI_FILE_H
-#define EGI_FILE_H
+#ifndef EGI_DATA_FILE_H
+#define EGI_DATA_FILE_H
 
 #include "core/context.h"
 
@@ -38,8 +38,8 @@ EG_MUST_USE eg_status egi_file_read_some(egi_file *f, void *dst, int64_t bytes, 
 /** Checks that nothing is left; for gzip that the checksum held and nothing follows. Errors: DATA (trailing bytes). */
 EG_MUST_USE eg_status egi_file_expect_end(egi_file *f);
 
-/** Can the file hold `bytes` bytes at all? gzip expands at most 1032-fold, so a small file that promises gigabytes is
- * refused before anything is allocated. Errors: DATA. */
+/** Can the rest of the file hold `bytes` bytes at all? gzip expands at most 1032-fold, so a small file that promises
+ * gigabytes is refused before anything is allocated. Errors: DATA. */
 EG_MUST_USE eg_status egi_file_expect_room(const egi_file *f, int64_t bytes);
 
 /** Bytes of content: the file's size, or what the gzip trailer says (below 4 GiB). Errors: DATA, IO. */
