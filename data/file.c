@@ -84,7 +84,7 @@ void egi_file_close(egi_file *f)
 
 static eg_status refill(egi_file *f)
 {
-    int64_t got;
+    int64_t got = 0;
     if (f->z.avail_in > 0)
         return EG_OK;
     EG_TRY(read_disk(f, f->buffer, EGI_FILE_BUFFER, &got));
@@ -133,7 +133,7 @@ eg_status egi_file_read_some(egi_file *f, void *dst, int64_t bytes, int64_t *got
 
 eg_status egi_file_read(egi_file *f, void *dst, int64_t bytes)
 {
-    int64_t got;
+    int64_t got = 0;
     EG_TRY(egi_file_read_some(f, dst, bytes, &got));
     if (got < bytes)
         return egi_fail(EG_ERR_DATA, "%s: truncated: wanted %lld more bytes, found %lld", f->path, (long long)bytes,
@@ -144,7 +144,7 @@ eg_status egi_file_read(egi_file *f, void *dst, int64_t bytes)
 eg_status egi_file_expect_end(egi_file *f)
 {
     char more;
-    int64_t got;
+    int64_t got = 0;
     EG_TRY(egi_file_read_some(f, &more, 1, &got));
     if (got)
         return egi_fail(EG_ERR_DATA, "%s: more bytes than its header promises", f->path);
@@ -153,7 +153,7 @@ eg_status egi_file_expect_end(egi_file *f)
 
 eg_status egi_file_expect_room(const egi_file *f, int64_t bytes)
 {
-    const int64_t most = f->gz ? f->disk_bytes * GZ_EXPANSION : f->disk_bytes;
+    const int64_t most = f->gz ? f->disk_bytes * GZ_EXPANSION : f->disk_left;
     if (bytes > most)
         return egi_fail(EG_ERR_DATA, "%s: its header promises %lld bytes, but %lld bytes on disk hold at most %lld",
                         f->path, (long long)bytes, (long long)f->disk_bytes, (long long)most);
