@@ -64,12 +64,12 @@ static double gelu_tanh_inner(double x)
     return tanh(gelu_c * (x + 0.044715 * x * x * x));
 }
 
-/* Keras' ReLU layer: max_value above, x from the threshold up, a slope below it. */
+/* Keras' ReLU layer: max_value above, x over the threshold, a slope up to it. */
 static double relu_general(const egi_act_args *a, double x)
 {
     if (a->max_value >= 0 && x >= a->max_value)
         return a->max_value;
-    return x < a->threshold ? a->alpha * (x - a->threshold) : x;
+    return x <= a->threshold ? a->alpha * (x - a->threshold) : x;
 }
 
 double egi_act_value(egi_act act, const egi_act_args *a, double x)
@@ -138,7 +138,7 @@ static double relu_general_slope(const egi_act_args *a, double x)
 {
     if (a->max_value >= 0 && x >= a->max_value)
         return 0;
-    return x < a->threshold || (x == 0 && a->threshold == 0) ? a->alpha : 1;
+    return x <= a->threshold ? a->alpha : 1;
 }
 
 double egi_act_slope(egi_act act, const egi_act_args *a, double x, double y)

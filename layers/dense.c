@@ -70,7 +70,9 @@ static eg_status emit(egi_emit *e, const void *config_)
     const float alpha = (float)egi_act_default_alpha(act);
     const egi_val x = egi_in(e, 0), w = egi_weight(e, "kernel"), b = egi_weight(e, "bias");
     const egi_val y = fused ? egi_out(e) : egi_temp_like(p, egi_out(e));
-    if (p->status == EG_OK && p->values[w].square != EGI_NONE && egi_shape_of(p, x)->rank > 2)
+    if (p->status != EG_OK)
+        return p->status;
+    if (p->values[w].square != EGI_NONE && egi_shape_of(p, x)->rank > 2)
         EG_TRY(emit_positions(p, x, w, b, y, act, alpha));
     else
         EG_TRY(EGI_EMIT(p, dense, .x = as_rows(p, x), .w = w, .b = b, .y = as_rows(p, y), .act = act, .alpha = alpha));

@@ -1,4 +1,4 @@
-/* ReLU: max_value where x is at least that, x from the threshold up, negative_slope (x - threshold) below it. */
+/* ReLU: max_value where x is at least that, x over the threshold, negative_slope (x - threshold) up to it. */
 #include "core/layer.h"
 #include "core/ops/pointwise.h"
 

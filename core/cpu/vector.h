@@ -191,7 +191,7 @@ EGI_V float egi_v_act(egi_act act, float alpha, float max_value, float threshold
     case EGI_ACT_HARD_SILU:
         return x * egi_v_clip(x + 3, 0, 6) / 6;
     case EGI_ACT_RELU_GENERAL: {
-        const float y = x < threshold ? alpha * (x - threshold) : x;
+        const float y = x <= threshold ? alpha * (x - threshold) : x;
         return max_value >= 0 && x >= max_value ? max_value : y;
     }
     default:
@@ -241,7 +241,7 @@ EGI_V float egi_v_slope(egi_act act, float alpha, float max_value, float thresho
     case EGI_ACT_HARD_SILU:
         return v <= -3 ? 0 : v >= 3 ? 1 : (2 * v + 3) / 6;
     case EGI_ACT_RELU_GENERAL: {
-        const float below = v < threshold || (v == 0 && threshold == 0) ? alpha : 1;
+        const float below = v <= threshold ? alpha : 1;
         return max_value >= 0 && v >= max_value ? 0 : below;
     }
     default:

@@ -185,6 +185,26 @@ TEST(Graph, DropoutKeepsTheMeanAndItsShare)
     EXPECT_EQ(net.get(0), inference.output());
 }
 
+// keras.layers.ReLU(...)([0.5, 1, 1.5, 2, 3]) of Keras 3.15.1: the threshold itself is below, max_value itself is not
+// above.
+TEST(Graph, ReluAtItsKinks)
+{
+    for (const bool reference : {false, true}) {
+        const Context context;
+        context.c->device->reference_only = reference;
+        Net net;
+        Pass pass;
+        start(net, context, EGI_F32);
+        const char *config = "{\"max_value\": 2.0, \"negative_slope\": 0.5, \"threshold\": 1.0}";
+        finish(net, {net.call(net.layer("ReLU", config), {net.source(EGI_SHAPE(5), "x")})});
+        net.set(0, {0.5, 1, 1.5, 2, 3, 0.5, 1, 1.5, 2, 3, 0.5, 1, 1.5, 2, 3});
+        ASSERT_OK(pass.make(net, false));
+        ASSERT_OK(pass.all());
+        const std::vector<double> y = {-0.25, 0, 1.5, 2, 2, -0.25, 0, 1.5, 2, 2, -0.25, 0, 1.5, 2, 2};
+        EXPECT_EQ(y, pass.output());
+    }
+}
+
 TEST(Graph, TwoDropoutsDrawDifferently)
 {
     const Context context;
