@@ -56,7 +56,9 @@ eg_status egi_update_check(const egi_plan *p, const egi_update *a, bool wants_m,
 double egi_update_gradient(const egi_update *a, const egi_segment *s, const egi_tensor *t, double strength, int64_t i,
                            double w)
 {
-    double g = egi_get(&t[a->grad], i) + s->l1 * ((w > 0) - (w < 0)) + 2 * s->l2 * w;
+    double g = egi_get(&t[a->grad], i);
+    if (s->l1 != 0 || s->l2 != 0)
+        g += s->l1 * ((w > 0) - (w < 0)) + 2 * s->l2 * w;
     if (strength != 0)
         g += strength * egi_get(&t[a->omega], i) * (w - egi_get(&t[a->anchor], i));
     return g;
@@ -65,7 +67,7 @@ double egi_update_gradient(const egi_update *a, const egi_segment *s, const egi_
 static double penalty_of(const egi_update *a, const egi_segment *s, const egi_tensor *t, double strength, int64_t i,
                          double w)
 {
-    double penalty = s->l1 * fabs(w) + s->l2 * w * w;
+    double penalty = s->l1 != 0 || s->l2 != 0 ? s->l1 * fabs(w) + s->l2 * w * w : 0;
     if (strength != 0) {
         const double away = w - egi_get(&t[a->anchor], i);
         penalty += strength / 2 * egi_get(&t[a->omega], i) * away * away;
