@@ -10,6 +10,7 @@
 
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 #define DEPTH_MAX      8
+#define NESTING_MAX    64 /* of values that are skipped: libyaml takes quadratic time in it */
 #define PREFIX_MAX     256
 #define SECTIONS_MAX   64
 #define PROBLEMS_MAX   100
@@ -72,6 +73,10 @@ static void skip(reader *r, yaml_event_type_t type)
             return;
         depth += e.type == YAML_MAPPING_START_EVENT || e.type == YAML_SEQUENCE_START_EVENT;
         depth -= e.type == YAML_MAPPING_END_EVENT || e.type == YAML_SEQUENCE_END_EVENT;
+        if (depth > NESTING_MAX) {
+            complain(r, e.start_mark, "", "nested too deeply");
+            r->broken = true;
+        }
         yaml_event_delete(&e);
     }
 }

@@ -79,7 +79,7 @@ void egi_confusion_recall(const int64_t *confusion, int64_t classes, double *rec
  */
 
 /* Acklam's coefficients (2003, "An algorithm for computing the inverse normal cumulative distribution function"). */
-static double acklam(double p)
+static double acklam(double p) /* p <= 0.5 */
 {
     static const double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,  -2.759285104469687e+02,
                                1.383577518672690e+02,  -3.066479806614716e+01, 2.506628277459239e+00};
@@ -89,11 +89,10 @@ static double acklam(double p)
                                -2.549732539343734e+00, 4.374664141464968e+00,  2.938163982698783e+00};
     static const double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
                                3.754408661907416e+00};
-    if (p < 0.02425 || p > 1 - 0.02425) {
-        const double q = sqrt(-2 * log(p < 0.5 ? p : 1 - p));
-        const double x = (((((c[0] * q + c[1]) * q + c[2]) * q + c[3]) * q + c[4]) * q + c[5]) /
-                         ((((d[0] * q + d[1]) * q + d[2]) * q + d[3]) * q + 1);
-        return p < 0.5 ? x : -x;
+    if (p < 0.02425) {
+        const double q = sqrt(-2 * log(p));
+        return (((((c[0] * q + c[1]) * q + c[2]) * q + c[3]) * q + c[4]) * q + c[5]) /
+               ((((d[0] * q + d[1]) * q + d[2]) * q + d[3]) * q + 1);
     }
     const double q = p - 0.5, r = q * q;
     return (((((a[0] * r + a[1]) * r + a[2]) * r + a[3]) * r + a[4]) * r + a[5]) * q /
@@ -105,6 +104,8 @@ double egi_normal_quantile(double p)
     const double pi = 3.14159265358979323846;
     if (!(p > 0 && p < 1))
         return p == 0 ? -INFINITY : p == 1 ? INFINITY : NAN;
+    if (p > 0.5) /* 1 - p is exact, and the small tail is where erfc() is */
+        return -egi_normal_quantile(1 - p);
     const double x = acklam(p);
     const double error = 0.5 * erfc(-x / sqrt(2.0)) - p;
     const double u = error * sqrt(2 * pi) * exp(x * x / 2);
