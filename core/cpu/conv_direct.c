@@ -5,37 +5,17 @@
 #include <string.h>
 
 #define MAX_PIXELS 8
+#define WIDE       (2 * EGI_LANES)
 
-/* One convolution as passes over a frame; see direct.h. */
-typedef struct direct {
-    egi_direct_frame frame;
-    egi_direct_pass passes[EGI_DIRECT_PASSES];
-    int n_passes;
-    egi_direct_run *runs;
-    int32_t *taps; /* of packed weights: row block `i` holds kernel position taps[i] */
-    int64_t n_taps;
-    int64_t in, out; /* channels that are read and written */
-    int64_t width;   /* floats between rows of the weights: `out`, or that rounded up to whole vectors where packed */
-    bool packed, transposed;
-    int64_t samples, y_size;
-    int parts, threads;
-    const float *x, *w, *b;
-    float *y;
-    egi_act act;
-    float alpha;
-    int64_t bias_at, frames_at; /* in the scratch, floats; packed weights begin it */
-} direct;
-
-/* --- the kernel --------------------------------------------------------------------------------------------------- */
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
 /* What a tile of pixels needs beside their addresses. */
 typedef struct tile {
     const egi_direct_run *runs;
     int n_runs;
-    const float *w, *bias; /* first of the tile's channels; whole vectors can be read */
-    int64_t width;
-    int tail;   /* channels in the last vector, EGI_LANES: all */
-    bool spill; /* the last vector may be stored whole: what lies behind is written later */
+    const float *w, *bias; /* of the tile's channels; whole vectors can be read */
+    int tail;              /* channels in the last vector, EGI_LANES: all */
+    bool spill;            /* the last vector may be stored whole: what lies behind is written later */
     egi_act act;
     float alpha;
 } tile;
@@ -80,7 +60,7 @@ static inline EGI_SIMD_BODY void tile_any(const tile *t, const float *const *x, 
         const float *at[MAX_PIXELS];
         for (int i = 0; i < pixels; i++)
             at[i] = x[i] + t->runs[r].at;
-        for (int64_t l = 0; l < t->runs[r].count; l++, w += t->width) {
+        for (int64_t l = 0; l < t->runs[r].count; l++, w += vectors * EGI_LANES) {
             egi_vec row[2];
             for (int v = 0; v < vectors; v++)
                 row[v] = *(const egi_vec_at *)(w + v * EGI_LANES);
@@ -108,109 +88,312 @@ static inline EGI_SIMD_BODY void tile_narrow_body(const tile *t, const float *co
 }
 EGI_SIMD(tile_narrow, (const tile *t, const float *const *x, float *const *y, int n), (t, x, y, n))
 
-/* --- one sample --------------------------------------------------------------------------------------------------- */
-
-/* Adds the addresses of the `n` pixels after (*i, *j); what lacks to MAX_PIXELS repeats the last. */
-static void addresses(const egi_direct_pass *p, const float *image, float *y, int n, int64_t *i, int64_t *j,
-                      const float **x_at, float **y_at)
+/* Pixels of a grey image that lie side by side: one address serves all, so that more of them fit into the registers. */
+static inline EGI_SIMD_BODY void tile_grey(const tile *t, const float *x, float *y, int64_t step, const int pixels)
 {
-    for (int k = 0; k < MAX_PIXELS; k++) {
-        x_at[k] = k < n ? image + p->in + *i * p->in_row + *j * p->in_col : x_at[n - 1];
-        y_at[k] = k < n ? y + p->out + *i * p->out_row + *j * p->out_col : y_at[n - 1];
-        if (k < n && ++*j == p->cols) {
-            *j = 0;
-            ++*i;
+    egi_vec sum[14];
+    for (int i = 0; i < pixels; i++)
+        sum[i] = *(const egi_vec_at *)t->bias;
+    const float *w = t->w;
+    for (int r = 0; r < t->n_runs; r++) {
+        const float *at = x + t->runs[r].at;
+        for (const float *end = at + t->runs[r].count; at < end; at++, w += EGI_LANES) {
+            const egi_vec row = *(const egi_vec_at *)w;
+            for (int i = 0; i < pixels; i++)
+                sum[i] += at[i] * row;
         }
     }
-}
-
-/* Pixels [from, to) of a pass, `vectors` vectors of channels from `channel` on. */
-static void strip(const direct *d, const egi_direct_pass *p, const float *image, float *y, const float *w,
-                  const float *bias, int64_t from, int64_t to, int64_t channel)
-{
-    const int64_t left = d->out - channel;
-    const bool wide = left > EGI_LANES;
-    const int pixels = wide ? 6 : 8, tail = left >= (wide ? 2 : 1) * EGI_LANES ? EGI_LANES : (int)(left % EGI_LANES);
-    tile t = {.runs = p->runs,
-              .n_runs = p->n_runs,
-              .w = w + p->weights * d->width + channel,
-              .bias = bias + channel,
-              .width = d->width,
-              .tail = tail,
-              .act = d->act,
-              .alpha = d->alpha};
-    /* Alone in the row and followed by pixels of this strip, a vector may run over into what is written next. */
-    const bool may_spill =
-        channel == 0 && d->out <= 2 * EGI_LANES && p->out_col == d->out && p->out_row == p->cols * d->out;
-    const int64_t last_spill = may_spill ? to - 1 - (EGI_LANES - tail + d->out - 1) / d->out : -1;
-    int64_t i = from / p->cols, j = from % p->cols;
-    for (int64_t at = from; at < to; at += pixels) {
-        const int n = to - at < pixels ? (int)(to - at) : pixels;
-        const float *x_at[MAX_PIXELS];
-        float *y_at[MAX_PIXELS];
-        addresses(p, image, y, n, &i, &j, x_at, y_at);
-        t.spill = tail == EGI_LANES || at + n - 1 <= last_spill;
-        if (wide)
-            tile_wide(&t, x_at, y_at, n);
-        else
-            tile_narrow(&t, x_at, y_at, n);
+    for (int i = 0; i < pixels; i++, y += step) {
+        finish(&sum[i], t->act, t->alpha);
+        store(&sum[i], y, t->spill ? EGI_LANES : t->tail);
     }
 }
 
-static void unit(const direct *d, const float *image, float *y, const float *w, const float *bias, int part)
+static inline EGI_SIMD_BODY void grey_14_body(const tile *t, const float *x, float *y, int64_t step)
+{
+    tile_grey(t, x, y, step, 14);
+}
+EGI_SIMD(grey_14, (const tile *t, const float *x, float *y, int64_t step), (t, x, y, step))
+
+static inline EGI_SIMD_BODY void grey_12_body(const tile *t, const float *x, float *y, int64_t step)
+{
+    tile_grey(t, x, y, step, 12);
+}
+EGI_SIMD(grey_12, (const tile *t, const float *x, float *y, int64_t step), (t, x, y, step))
+
+static inline EGI_SIMD_BODY void grey_8_body(const tile *t, const float *x, float *y, int64_t step)
+{
+    tile_grey(t, x, y, step, 8);
+}
+EGI_SIMD(grey_8, (const tile *t, const float *x, float *y, int64_t step), (t, x, y, step))
+
+#define SHUFFLE __builtin_shufflevector
+
+/* Sums over the lanes of six vectors: a tree that never leaves the registers. */
+static inline EGI_SIMD_BODY void lanes_of_six(const egi_vec *s, float *sums)
+{
+#define PAIR(a, b) (SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) + SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
+#define FOUR(a, b) (SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15))
+    const egi_vec p01 = PAIR(s[0], s[1]), p23 = PAIR(s[2], s[3]), p45 = PAIR(s[4], s[5]);
+    const egi_vec low = FOUR(p01, p23), high = FOUR(p45, p45);
+    const egi_vec first = low + SHUFFLE(low, low, 4, 5, 6, 7, 0, 1, 2, 3);
+    const egi_vec last = high + SHUFFLE(high, high, 4, 5, 6, 7, 0, 1, 2, 3);
+    *(egi_vec_at *)sums = SHUFFLE(first, last, 0, 1, 2, 3, 8, 9, 10, 11);
+#undef PAIR
+#undef FOUR
+}
+
+/* Two pixels by six channels, each sum a vector over the inputs: for channels that would leave lanes empty. Writes two
+ * rows of eight. */
+static inline EGI_SIMD_BODY void tile_dots_body(const tile *t, const float *const *x, float *sums)
+{
+    egi_vec sum[2][EGI_DIRECT_DOTS_OUT] = {0};
+    const float *w = t->w;
+    for (int r = 0; r < t->n_runs; r++) {
+        const float *a = x[0] + t->runs[r].at, *b = x[1] + t->runs[r].at;
+        for (int64_t l = 0; l < t->runs[r].count; l += EGI_LANES, w += EGI_DIRECT_DOTS_OUT * EGI_LANES) {
+            const egi_vec va = *(const egi_vec_at *)(a + l), vb = *(const egi_vec_at *)(b + l);
+            for (int c = 0; c < EGI_DIRECT_DOTS_OUT; c++) {
+                const egi_vec row = *(const egi_vec_at *)(w + c * EGI_LANES);
+                sum[0][c] += va * row;
+                sum[1][c] += vb * row;
+            }
+        }
+    }
+    lanes_of_six(sum[0], sums);
+    lanes_of_six(sum[1], sums + EGI_LANES);
+}
+EGI_SIMD(tile_dots, (const tile *t, const float *const *x, float *sums), (t, x, sums))
+
+/* --- pixels of one pass ------------------------------------------------------------------------------------------- */
+
+/* A place among the pixels of a pass. */
+typedef struct place {
+    int64_t i, j;
+} place;
+
+/* Addresses of the `n` pixels from `at` on, which moves behind them; what lacks to `room` repeats the last. */
+static void addresses(const egi_direct_pass *p, const float *image, float *y, int n, int room, place *at,
+                      const float **x_at, float **y_at)
+{
+    for (int k = 0; k < n; k++) {
+        x_at[k] = image + p->in + at->i * p->in_row + at->j * p->in_col;
+        y_at[k] = y + p->out + at->i * p->out_row + at->j * p->out_col;
+        if (++at->j == p->cols) {
+            at->j = 0;
+            at->i++;
+        }
+    }
+    for (int k = n; k < room; k++) {
+        x_at[k] = x_at[n - 1];
+        y_at[k] = y_at[n - 1];
+    }
+}
+
+/* Work on pixels [from, to) of a pass; up to `spill_to` a last vector may run over into the next pixels, which come
+ * later. */
+typedef struct strip {
+    const egi_direct *d;
+    const egi_direct_pass *p;
+    const float *image;
+    float *y; /* first channel of the strip, pixel 0 of the sample */
+    int64_t from, to, spill_to;
+    tile t;
+} strip;
+
+static void strip_tiles(strip *s, bool wide)
+{
+    const int pixels = wide ? 6 : 8;
+    place at = {s->from / s->p->cols, s->from % s->p->cols};
+    for (int64_t k = s->from; k < s->to; k += pixels) {
+        const int n = s->to - k < pixels ? (int)(s->to - k) : pixels;
+        const float *x_at[MAX_PIXELS];
+        float *y_at[MAX_PIXELS];
+        addresses(s->p, s->image, s->y, n, pixels, &at, x_at, y_at);
+        s->t.spill = s->t.tail == EGI_LANES || k + n <= s->spill_to;
+        if (wide)
+            tile_wide(&s->t, x_at, y_at, n);
+        else
+            tile_narrow(&s->t, x_at, y_at, n);
+    }
+}
+
+/* Pixels in a tile of a grey row: the fewest loads for `cols` of them. */
+static int grey_pixels(int64_t cols)
+{
+    static const int sizes[] = {14, 12, 8};
+    int best = 8;
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < 3; i++) {
+        const int64_t loads = (cols + sizes[i] - 1) / sizes[i] * (sizes[i] + 1);
+        if (cols >= sizes[i] && loads < least) {
+            least = loads;
+            best = sizes[i];
+        }
+    }
+    return best;
+}
+
+/* Whole rows of at least eight pixels; the last tile of a row may do some pixels of the one before again. */
+static void strip_grey(strip *s)
+{
+    const egi_direct_pass *p = s->p;
+    const int pixels = grey_pixels(p->cols);
+    for (int64_t i = s->from / p->cols; i < s->to / p->cols; i++)
+        for (int64_t j = 0; j < p->cols; j += pixels) {
+            const int64_t at = j + pixels <= p->cols ? j : p->cols - pixels;
+            const float *x = s->image + p->in + i * p->in_row + at;
+            float *y = s->y + p->out + i * p->out_row + at * p->out_col;
+            s->t.spill = s->t.tail == EGI_LANES || i * p->cols + at + pixels <= s->spill_to;
+            if (pixels == 14)
+                grey_14(&s->t, x, y, p->out_col);
+            else if (pixels == 12)
+                grey_12(&s->t, x, y, p->out_col);
+            else
+                grey_8(&s->t, x, y, p->out_col);
+        }
+}
+
+static void strip_dots(strip *s)
+{
+    place at = {s->from / s->p->cols, s->from % s->p->cols};
+    for (int64_t k = s->from; k < s->to; k += 2) {
+        const int n = s->to - k < 2 ? 1 : 2;
+        const float *x_at[2];
+        float *y_at[2], sums[2 * EGI_LANES];
+        addresses(s->p, s->image, s->y, n, 2, &at, x_at, y_at);
+        tile_dots(&s->t, x_at, sums);
+        for (int i = 0; i < n; i++)
+            for (int64_t c = 0; c < s->d->out; c++)
+                y_at[i][c] = sums[i * EGI_LANES + c];
+    }
+}
+
+/* Do rows of this pass lie side by side in a grey image? */
+static bool is_grey(const egi_direct *d, const egi_direct_pass *p)
+{
+    return p->in_col == 1 && d->out <= EGI_LANES && p->cols >= 8;
+}
+
+/* Pixels [from, to) for the block of channels that begins with `channel`. */
+static void block(const egi_direct *d, const egi_direct_pass *p, const float *image, float *y, const float *w,
+                  const float *bias, int64_t from, int64_t to, int64_t channel)
+{
+    const int64_t left = d->out - channel, rows = d->n_taps * d->in;
+    const bool wide = left > EGI_LANES;
+    const int width = wide ? WIDE : EGI_LANES;
+    strip s = {.d = d, .p = p, .image = image, .y = y + channel, .from = from, .to = to, .spill_to = -1};
+    s.t = (tile){.runs = p->runs,
+                 .n_runs = p->n_runs,
+                 .w = w + channel * rows + p->weights * width,
+                 .bias = bias + channel,
+                 .tail = left >= width ? EGI_LANES : (int)(left % EGI_LANES),
+                 .act = d->act,
+                 .alpha = d->alpha};
+    const bool alone = d->out <= width && p->out_col == d->out && p->out_row == p->cols * d->out;
+    if (alone) /* a vector runs over at most so many pixels */
+        s.spill_to = to - (EGI_LANES - s.t.tail + d->out - 1) / d->out;
+    if (is_grey(d, p) && from % p->cols == 0 && to % p->cols == 0)
+        strip_grey(&s);
+    else
+        strip_tiles(&s, wide);
+}
+
+static void chunk(const egi_direct *d, const egi_direct_pass *p, const float *image, float *y, const float *w,
+                  const float *bias, int64_t from, int64_t to)
+{
+    if (d->layout == EGI_DIRECT_DOTS) {
+        strip s = {.d = d, .p = p, .image = image, .y = y, .from = from, .to = to};
+        s.t = (tile){.runs = p->runs, .n_runs = p->n_runs, .w = w + p->weights * EGI_DIRECT_DOTS_OUT};
+        strip_dots(&s);
+        return;
+    }
+    for (int64_t channel = 0; channel < d->out; channel += WIDE)
+        block(d, p, image, y, w, bias, from, to, channel);
+    if (!is_cheap(d->act)) /* only forward: one pass whose pixels follow one another */
+        egi_cpu_activate_part(y + from * d->out, (to - from) * d->out, d->act, d->alpha);
+}
+
+/* Part `part` of one sample. */
+static void sample_part(const egi_direct *d, const float *image, float *y, const float *w, const float *bias, int part)
 {
     for (int i = 0; i < d->n_passes; i++) {
         const egi_direct_pass *p = &d->passes[i];
         int64_t from, to;
-        egi_cpu_share(p->rows * p->cols, 1, part, d->parts, &from, &to);
-        for (int64_t channel = 0; channel < d->out && from < to; channel += 2 * EGI_LANES)
-            strip(d, p, image, y, w, bias, from, to, channel);
-        if (!is_cheap(d->act)) /* only forward: one pass, packed pixels */
-            egi_cpu_activate_part(y + from * d->out, (to - from) * d->out, d->act, d->alpha);
+        egi_cpu_share(p->rows * p->cols, p->cols, part, d->parts, &from, &to);
+        const int64_t step = (d->chunk + p->cols - 1) / p->cols * p->cols;
+        for (; from < to; from += step)
+            chunk(d, p, image, y, w, bias, from, to - from < step ? to : from + step);
     }
 }
 
 /* --- weights ------------------------------------------------------------------------------------------------------ */
 
-static void pack_rows(const direct *d, float *packed)
+/* Weight of row `row` (kernel position, input) and column `c`. */
+static inline float weight(const egi_direct *d, const float *position, int64_t in, int64_t c)
 {
-    const int64_t rows = d->n_taps * d->in;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t f = 0; f < d->width; f++)
-            packed[r * d->width + f] = f < d->out ? d->w[r * d->out + f] : 0;
+    return d->transposed ? position[c * d->in + in] : position[in * d->out + c];
 }
 
-/* The gradient reads kernel position taps[i] as (in, out) of the other direction: transposed. */
-static void pack_transposed(const direct *d, float *packed)
+static void pack_dots(const egi_direct *d, int64_t tap, float *packed)
 {
-    for (int64_t i = 0; i < d->n_taps; i++) {
-        const float *w = d->w + d->taps[i] * d->in * d->out;
-        for (int64_t f = 0; f < d->in; f++, packed += d->width)
-            for (int64_t c = 0; c < d->width; c++)
-                packed[c] = c < d->out ? w[c * d->in + f] : 0;
+    const float *position = d->w + d->taps[tap] * d->in * d->out;
+    float *to = packed + tap * d->in * EGI_DIRECT_DOTS_OUT;
+    for (int64_t in = 0; in < d->in; in += EGI_LANES)
+        for (int64_t c = 0; c < EGI_DIRECT_DOTS_OUT; c++)
+            for (int64_t l = 0; l < EGI_LANES; l++)
+                *to++ = c < d->out ? weight(d, position, in + l, c) : 0;
+}
+
+static void pack_blocks(const egi_direct *d, int64_t tap, float *packed)
+{
+    const float *position = d->w + d->taps[tap] * d->in * d->out;
+    const int64_t rows = d->n_taps * d->in;
+    for (int64_t channel = 0; channel < d->out; channel += WIDE) {
+        const int64_t width = d->out - channel > EGI_LANES ? WIDE : EGI_LANES;
+        const int64_t whole = d->out - channel < width ? d->out - channel : width;
+        float *to = packed + channel * rows + tap * d->in * width;
+        for (int64_t in = 0; in < d->in; in++, to += width) {
+            for (int64_t c = 0; c < whole; c++)
+                to[c] = weight(d, position, in, channel + c);
+            for (int64_t c = whole; c < width; c++)
+                to[c] = 0;
+        }
     }
 }
 
-static const float *prepare_weights(const direct *d, float *scratch)
+static const float *weights_of(egi_direct *d, float *scratch, int64_t version)
 {
-    if (d->transposed)
-        pack_transposed(d, scratch);
-    else if (d->packed)
-        pack_rows(d, scratch);
+    if (d->layout == EGI_DIRECT_PLAIN)
+        return d->w;
+    if (d->kept && d->version == version)
+        return d->kept;
+    float *packed = d->kept ? d->kept : scratch;
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (d->packed_size > 32768)
+    for (int64_t tap = 0; tap < d->n_taps; tap++)
+        if (d->layout == EGI_DIRECT_DOTS)
+            pack_dots(d, tap, packed);
+        else
+            pack_blocks(d, tap, packed);
+    d->version = version;
+    return packed;
+}
+
+static const float *bias_of(const egi_direct *d, float *scratch)
+{
     float *bias = scratch + d->bias_at;
     for (int64_t f = 0; f < d->frames_at - d->bias_at; f++)
         bias[f] = d->b && f < d->out ? d->b[f] : 0;
-    return d->packed ? scratch : d->w;
+    return bias;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
-static eg_status run(const egi_kernel *k, const egi_control *control)
+eg_status egi_direct_run_kernel(const egi_kernel *k, const egi_control *control)
 {
-    (void)control;
-    const direct *d = k->state;
+    egi_direct *d = k->state;
     float *scratch = k->scratch;
-    const float *w = prepare_weights(d, scratch), *bias = scratch + d->bias_at;
+    const float *w = weights_of(d, scratch, control->weights_version), *bias = bias_of(d, scratch);
     const bool copies = egi_direct_copies(&d->frame);
     const int64_t x_size = d->frame.h * d->frame.w * d->frame.c, units = d->samples * d->parts;
 #pragma omp parallel for schedule(static, 1) num_threads(d->threads)
@@ -225,190 +408,8 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
             const float *x = d->x + sample * x_size;
             if (copies)
                 egi_direct_frame_fill(&d->frame, x, copy);
-            unit(d, copies ? copy : x, d->y + sample * d->y_size, w, bias, (int)(u % d->parts));
+            sample_part(d, copies ? copy : x, d->y + sample * d->y_size, w, bias, (int)(u % d->parts));
         }
     }
-    return EG_OK;
-}
-
-/* --- preparing ---------------------------------------------------------------------------------------------------- */
-
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    direct *d = k->state;
-    egi_free(device->context, d->runs);
-    egi_free(device->context, d->taps);
-    egi_free(device->context, d);
-}
-
-/* Room for everything in the scratch: weights, bias, a frame a thread. */
-static void finish_prepare(egi_kernel *out, direct *d)
-{
-    const int64_t vectors = (d->out + EGI_LANES - 1) / EGI_LANES * EGI_LANES;
-    d->packed = d->transposed || d->out % EGI_LANES;
-    d->width = d->packed ? vectors : d->out;
-    d->bias_at = d->packed ? (d->n_taps * d->in * d->width + 15) / 16 * 16 : 0;
-    d->frames_at = d->bias_at + (vectors + 15) / 16 * 16;
-    d->parts = egi_direct_parts(d->samples, d->threads);
-    const int64_t frames = egi_direct_copies(&d->frame) ? d->threads * egi_direct_frame_size(&d->frame) : 0;
-    out->scratch_bytes = (size_t)(d->frames_at + frames) * sizeof(float);
-    out->state = d;
-    out->run = run;
-    out->destroy = destroy;
-}
-
-static eg_status begin(egi_device *device, direct **out, int64_t positions)
-{
-    direct *d;
-    EG_TRY(egi_alloc(&d, device->context, 1, sizeof *d));
-    d->threads = device->context->threads;
-    eg_status status = egi_alloc(&d->runs, device->context, positions, sizeof *d->runs);
-    if (status == EG_OK)
-        status = egi_alloc(&d->taps, device->context, positions, sizeof *d->taps);
-    if (status != EG_OK) {
-        egi_free(device->context, d->runs);
-        egi_free(device->context, d);
-        return status;
-    }
-    *out = d;
-    return EG_OK;
-}
-
-/* Appends a kernel position to a pass: `at` is where the frame meets it; positions that follow one another become one
- * run. */
-static void add_position(direct *d, egi_direct_pass *p, int64_t at, int32_t tap)
-{
-    egi_direct_run *run = (egi_direct_run *)p->runs + p->n_runs - 1;
-    if (p->n_runs && run->at + run->count == at) {
-        run->count += (int32_t)d->in;
-    } else {
-        run[1] = (egi_direct_run){.at = (int32_t)at, .count = (int32_t)d->in};
-        p->n_runs++;
-    }
-    d->taps[d->n_taps++] = tap;
-}
-
-eg_status egi_cpu_conv2d_direct(egi_device *device, egi_kernel *out)
-{
-    const egi_conv2d *a = out->args;
-    const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape);
-    const egi_conv_geometry *g = &a->g;
-    if (!egi_cpu_is_f32(out) || !egi_direct_suits(&s, g))
-        return EGI_CPU_DECLINE;
-    direct *d;
-    EG_TRY(begin(device, &d, s.kh * s.kw));
-    d->in = s.c;
-    d->out = s.f;
-    d->samples = s.n;
-    d->y_size = s.oh * s.ow * s.f;
-    d->x = t[a->x].data;
-    d->w = t[a->w].data;
-    d->b = a->b == EGI_NONE ? NULL : t[a->b].data;
-    d->y = t[a->y].data;
-    d->act = a->act;
-    d->alpha = a->alpha;
-    const int64_t need_h = (s.oh - 1) * g->stride[0] + (s.kh - 1) * g->dilation[0] + 1;
-    const int64_t need_w = (s.ow - 1) * g->stride[1] + (s.kw - 1) * g->dilation[1] + 1;
-    const bool inside = g->pad[0] == 0 && g->pad[1] == 0 && need_h <= s.h && need_w <= s.w;
-    d->frame = (egi_direct_frame){.h = s.h,
-                                  .w = s.w,
-                                  .c = s.c,
-                                  .top = g->pad[0],
-                                  .left = g->pad[1],
-                                  .ph = inside ? s.h : need_h,
-                                  .pw = inside ? s.w : need_w};
-    const int64_t row = d->frame.pw * s.c;
-    egi_direct_pass *p = &d->passes[d->n_passes++];
-    *p = (egi_direct_pass){.rows = s.oh,
-                           .cols = s.ow,
-                           .in_row = g->stride[0] * row,
-                           .in_col = g->stride[1] * s.c,
-                           .out_row = s.ow * s.f,
-                           .out_col = s.f,
-                           .runs = d->runs};
-    for (int64_t ki = 0; ki < s.kh; ki++)
-        for (int64_t kj = 0; kj < s.kw; kj++)
-            add_position(d, p, ki * g->dilation[0] * row + kj * g->dilation[1] * s.c, (int32_t)(ki * s.kw + kj));
-    finish_prepare(out, d);
-    return EG_OK;
-}
-
-/* --- the input's gradient ----------------------------------------------------------------------------------------- */
-
-/* Along one axis: does kernel position `k` meet phase `phase`? *shift: output position minus the count of strides. */
-static bool meets(const egi_conv_geometry *g, int axis, int64_t phase, int64_t k, int64_t *shift)
-{
-    const int64_t at = phase + g->pad[axis] - k * g->dilation[axis], stride = g->stride[axis];
-    *shift = at / stride;
-    return at % stride == 0;
-}
-
-/* Zeros wanted before and after dy along one axis, so that every read lies inside. */
-static void margins(const egi_conv_geometry *g, int axis, int64_t in, int64_t kernel, int64_t out, int64_t *before,
-                    int64_t *after)
-{
-    *before = *after = 0;
-    for (int64_t phase = 0; phase < g->stride[axis] && phase < in; phase++)
-        for (int64_t k = 0; k < kernel; k++) {
-            int64_t shift;
-            if (!meets(g, axis, phase, k, &shift))
-                continue;
-            const int64_t last = shift + (in - 1 - phase) / g->stride[axis];
-            if (-shift > *before)
-                *before = -shift;
-            if (last - (out - 1) > *after)
-                *after = last - (out - 1);
-        }
-}
-
-static void add_phase(direct *d, const egi_conv_dims *s, const egi_conv_geometry *g, int64_t a, int64_t b)
-{
-    egi_direct_pass *p = &d->passes[d->n_passes++];
-    const int64_t row = d->frame.pw * s->f;
-    *p = (egi_direct_pass){.rows = (s->h - a + g->stride[0] - 1) / g->stride[0],
-                           .cols = (s->w - b + g->stride[1] - 1) / g->stride[1],
-                           .in_row = row,
-                           .in_col = s->f,
-                           .out = (a * s->w + b) * s->c,
-                           .out_row = g->stride[0] * s->w * s->c,
-                           .out_col = g->stride[1] * s->c,
-                           .runs = d->runs + d->n_taps,
-                           .weights = d->n_taps * s->f};
-    int64_t i, j;
-    for (int64_t ki = s->kh - 1; ki >= 0; ki--)
-        for (int64_t kj = s->kw - 1; kj >= 0; kj--)
-            if (meets(g, 0, a, ki, &i) && meets(g, 1, b, kj, &j))
-                add_position(d, p, (i + d->frame.top) * row + (j + d->frame.left) * s->f, (int32_t)(ki * s->kw + kj));
-}
-
-eg_status egi_cpu_conv2d_dx_direct(egi_device *device, egi_kernel *out)
-{
-    const egi_conv2d_dx *a = out->args;
-    const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape);
-    const egi_conv_geometry *g = &a->g;
-    if (!egi_cpu_is_f32(out) || !egi_direct_suits(&s, g))
-        return EGI_CPU_DECLINE;
-    direct *d;
-    EG_TRY(begin(device, &d, s.kh * s.kw));
-    d->in = s.f;
-    d->out = s.c;
-    d->transposed = true;
-    d->samples = s.n;
-    d->y_size = s.h * s.w * s.c;
-    d->x = t[a->dy].data;
-    d->w = t[a->w].data;
-    d->y = t[a->dx].data;
-    int64_t bottom, right;
-    d->frame = (egi_direct_frame){.h = s.oh, .w = s.ow, .c = s.f};
-    margins(g, 0, s.h, s.kh, s.oh, &d->frame.top, &bottom);
-    margins(g, 1, s.w, s.kw, s.ow, &d->frame.left, &right);
-    d->frame.ph = d->frame.top + s.oh + bottom;
-    d->frame.pw = d->frame.left + s.ow + right;
-    for (int64_t i = 0; i < g->stride[0] && i < s.h; i++)
-        for (int64_t j = 0; j < g->stride[1] && j < s.w; j++)
-            add_phase(d, &s, g, i, j);
-    finish_prepare(out, d);
     return EG_OK;
 }

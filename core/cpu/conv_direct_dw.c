@@ -203,16 +203,7 @@ static void destroy(egi_device *device, egi_kernel *k)
 
 static void geometry(direct_dw *d, const egi_conv_dims *s, const egi_conv_geometry *g)
 {
-    const int64_t need_h = (s->oh - 1) * g->stride[0] + (s->kh - 1) * g->dilation[0] + 1;
-    const int64_t need_w = (s->ow - 1) * g->stride[1] + (s->kw - 1) * g->dilation[1] + 1;
-    const bool inside = g->pad[0] == 0 && g->pad[1] == 0 && need_h <= s->h && need_w <= s->w;
-    d->frame = (egi_direct_frame){.h = s->h,
-                                  .w = s->w,
-                                  .c = s->c,
-                                  .top = g->pad[0],
-                                  .left = g->pad[1],
-                                  .ph = inside ? s->h : need_h,
-                                  .pw = inside ? s->w : need_w};
+    d->frame = egi_direct_frame_of(s, g);
     const int64_t row = d->frame.pw * s->c;
     d->in_row = g->stride[0] * row;
     d->in_col = g->stride[1] * s->c;

@@ -24,3 +24,17 @@ void egi_direct_frame_fill(const egi_direct_frame *f, const float *x, float *cop
     for (int64_t i = 0; i < rows; i++)
         memcpy(copy + ((f->top + i) * f->pw + f->left) * f->c, x + i * f->w * f->c, (size_t)(cols * f->c) * sizeof *x);
 }
+
+egi_direct_frame egi_direct_frame_of(const egi_conv_dims *s, const egi_conv_geometry *g)
+{
+    const int64_t need_h = (s->oh - 1) * g->stride[0] + (s->kh - 1) * g->dilation[0] + 1;
+    const int64_t need_w = (s->ow - 1) * g->stride[1] + (s->kw - 1) * g->dilation[1] + 1;
+    const bool inside = g->pad[0] == 0 && g->pad[1] == 0 && need_h <= s->h && need_w <= s->w;
+    return (egi_direct_frame){.h = s->h,
+                              .w = s->w,
+                              .c = s->c,
+                              .top = g->pad[0],
+                              .left = g->pad[1],
+                              .ph = inside ? s->h : need_h,
+                              .pw = inside ? s->w : need_w};
+}

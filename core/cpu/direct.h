@@ -30,6 +30,8 @@ typedef struct egi_direct_pass {
     int64_t weights; /* first row of the packed weights */
 } egi_direct_pass;
 
+#define EGI_DIRECT_DOTS_OUT 6
+
 /** The image of one sample, with zeros around: (h, w, c) is copied to (top, left) of (ph, pw, c). */
 typedef struct egi_direct_frame {
     int64_t h, w, c, top, left, ph, pw;
@@ -47,9 +49,44 @@ static inline int64_t egi_direct_frame_size(const egi_direct_frame *f)
     return (f->ph * f->pw * f->c + 15) / 16 * 16;
 }
 
+/** The frame that a convolution reads. */
+egi_direct_frame egi_direct_frame_of(const egi_conv_dims *s, const egi_conv_geometry *g);
+
 /** Copies the inside; the border stays as egi_direct_frame_clear() left it. */
 void egi_direct_frame_fill(const egi_direct_frame *f, const float *x, float *copy);
 void egi_direct_frame_clear(const egi_direct_frame *f, float *copy);
+
+/** How the kernels read the weights, which are (rows, out): a row an input of the sums. */
+typedef enum egi_direct_layout {
+    EGI_DIRECT_PLAIN,  /* as they are: at most two whole vectors in a row */
+    EGI_DIRECT_BLOCKS, /* blocks of two vectors of columns, each (rows, 16); the last may be (rows, 8); zeros at the end
+                        */
+    EGI_DIRECT_DOTS    /* (rows / 8, 6, 8): a vector of rows for each of at most six columns */
+} egi_direct_layout;
+
+/** A prepared convolution: forward, or towards the input. */
+typedef struct egi_direct {
+    egi_direct_frame frame;
+    egi_direct_pass passes[EGI_DIRECT_PASSES];
+    int n_passes;
+    egi_direct_run *runs;
+    int32_t *taps;           /* rows [i in, (i + 1) in) belong to kernel position taps[i] */
+    int64_t n_taps, in, out; /* in, out: channels that are read and written */
+    egi_direct_layout layout;
+    bool transposed;                /* the kernel is (positions, out, in) */
+    int64_t samples, y_size, chunk; /* chunk: pixels that are done for all channels before the next ones */
+    int parts, threads;
+    const float *x, *w, *b;
+    float *y;
+    egi_act act;
+    float alpha;
+    float *kept; /* packed weights that outlive a run, or NULL: they begin the scratch */
+    int64_t version;
+    int64_t packed_size, bias_at, frames_at; /* floats; the places are in the scratch */
+} egi_direct;
+
+/** Runs a kernel whose state is an egi_direct. */
+eg_status egi_direct_run_kernel(const egi_kernel *kernel, const egi_control *control);
 
 /** Can the direct kernels serve this convolution at all? */
 bool egi_direct_suits(const egi_conv_dims *d, const egi_conv_geometry *g);
