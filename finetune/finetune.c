@@ -112,6 +112,8 @@ static eg_status execute(egi_run *run, eg_finetune_result **out)
 /* The trained model becomes the caller's, the old one is freed with the run. */
 static void exchange(eg_model *a, eg_model *b)
 {
+    egi_model_drop_cache(a);
+    egi_model_drop_cache(b);
     const eg_model other = *a;
     *a = *b;
     *b = other;

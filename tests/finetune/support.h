@@ -1,0 +1,193 @@
+// What the fine-tuning tests share: a context, models from Keras layer configs, data sets over vectors, golden numbers.
+#ifndef FINETUNE_SUPPORT_H
+#define FINETUNE_SUPPORT_H
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "core/context.h"
+#include "core/rng.h"
+#include "engram/engram.h"
+#include "finetune/run.h"
+#include "layers/layers.h"
+}
+
+#define ASSERT_OK(call) ASSERT_EQ(EG_OK, (call)) << eg_last_message()
+#define EXPECT_OK(call) EXPECT_EQ(EG_OK, (call)) << eg_last_message()
+
+struct Context {
+    eg_context *c = nullptr;
+    explicit Context(int threads = 1, const eg_allocator *allocator = nullptr)
+    {
+        eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
+        options.threads = threads;
+        options.allocator = allocator;
+        EXPECT_OK(eg_context_create(&c, &options));
+        live_at_start = c->live_blocks;
+    }
+    ~Context()
+    {
+        EXPECT_EQ(live_at_start, c->live_blocks) << "something was not freed";
+        eg_context_free(c);
+    }
+    Context(const Context &) = delete;
+    int64_t live_at_start = 0;
+};
+
+struct Json {
+    json_t *j = nullptr;
+    explicit Json(const std::string &text) : j(json_loads(text.c_str(), 0, nullptr))
+    {
+        EXPECT_NE(nullptr, j) << text.substr(0, 80);
+    }
+    explicit Json(json_t *own) : j(own)
+    {
+    }
+    ~Json()
+    {
+        json_decref(j);
+    }
+    Json(const Json &) = delete;
+    static json_t *golden(const char *name)
+    {
+        const std::string path = std::string(EG_SOURCE_DIR "/tests/golden/finetune/") + name;
+        json_error_t error;
+        json_t *j = json_load_file(path.c_str(), 0, &error);
+        EXPECT_NE(nullptr, j) << path << ": " << error.text;
+        return j;
+    }
+};
+
+inline std::vector<double> numbers(const json_t *list)
+{
+    std::vector<double> out;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        out.push_back(json_number_value(json_array_get(list, i)));
+    return out;
+}
+
+struct Model {
+    eg_model *m = nullptr;
+    Model() = default;
+    Model(const Model &) = delete;
+    ~Model()
+    {
+        eg_model_free(m);
+    }
+    // A chain of layers: {"class_name": ..., "config": ...} each.
+    static void chain(Model &out, eg_context *c, egi_dtype dtype, const egi_shape &input, const json_t *layers)
+    {
+        int tensor = 0;
+        ASSERT_OK(egi_model_create(&out.m, c, dtype, 3));
+        ASSERT_OK(egi_model_add_input(out.m, &input, &tensor));
+        for (size_t i = 0; i < json_array_size(layers); i++) {
+            const json_t *layer = json_array_get(layers, i);
+            const char *name = json_string_value(json_object_get(layer, "class_name"));
+            int at = 0;
+            const egi_layer_type *type = egi_layer_type_find(name);
+            ASSERT_NE(nullptr, type) << name;
+            ASSERT_OK(egi_model_add_layer(out.m, type, json_object_get(layer, "config"), nullptr, &at));
+            ASSERT_OK(egi_model_call(out.m, at, &tensor, 1, -1, &tensor));
+        }
+        ASSERT_OK(egi_model_add_output(out.m, tensor));
+        ASSERT_OK(egi_model_finish(out.m));
+    }
+    static void chain(Model &out, eg_context *c, egi_dtype dtype, const egi_shape &input, const char *layers)
+    {
+        Json j{std::string(layers)};
+        chain(out, c, dtype, input, j.j);
+    }
+    egi_tensor weight(const std::string &path) const // "layer/name"
+    {
+        const size_t slash = path.rfind('/');
+        const int layer = egi_model_find_layer(m, path.substr(0, slash).c_str());
+        EXPECT_GE(layer, 0) << path;
+        const int64_t p = egi_model_find_param(m, layer, path.substr(slash + 1).c_str());
+        EXPECT_GE(p, 0) << path;
+        return egi_param_view(m, p);
+    }
+    void set(const std::string &path, const std::vector<double> &values)
+    {
+        const egi_tensor t = weight(path);
+        ASSERT_EQ((int64_t)values.size(), egi_count(&t)) << path;
+        for (size_t i = 0; i < values.size(); i++)
+            egi_set(&t, (int64_t)i, values[i]);
+    }
+    std::vector<double> get(const std::string &path) const
+    {
+        const egi_tensor t = weight(path);
+        std::vector<double> out;
+        for (int64_t i = 0; i < egi_count(&t); i++)
+            out.push_back(egi_get(&t, i));
+        return out;
+    }
+    std::vector<unsigned char> bytes() const
+    {
+        const unsigned char *b = static_cast<const unsigned char *>(m->weights);
+        return {b, b + m->arena_count * (int64_t)egi_dtype_size(m->dtype)};
+    }
+};
+
+struct Dataset {
+    eg_dataset *d = nullptr;
+    Dataset() = default;
+    Dataset(const Dataset &) = delete;
+    ~Dataset()
+    {
+        eg_dataset_free(d);
+    }
+    void make(eg_context *c, const std::vector<float> &x, const std::vector<int64_t> &shape,
+              const std::vector<int32_t> &labels, const char *name = nullptr)
+    {
+        ASSERT_OK(eg_dataset_from_arrays(&d, c, x.data(), EG_DTYPE_F32, (int64_t)labels.size(), shape.data(),
+                                         (int)shape.size(), labels.data()));
+        if (name) {
+            egi_free(c, d->name);
+            ASSERT_OK(egi_strdup(&d->name, c, name));
+        }
+    }
+};
+
+inline std::vector<float> normal(int64_t n, uint32_t step, double scale = 1)
+{
+    egi_rng r = egi_rng_make(5, EGI_RNG_TEST, step);
+    std::vector<float> out((size_t)n);
+    for (float &v : out)
+        v = (float)(scale * egi_rng_normal(&r));
+    return out;
+}
+
+inline std::vector<int32_t> labels(int64_t n, int32_t classes, uint32_t step)
+{
+    egi_rng r = egi_rng_make(5, EGI_RNG_TEST, step);
+    std::vector<int32_t> out((size_t)n);
+    for (int32_t &v : out)
+        v = (int32_t)egi_rng_below(&r, (uint64_t)classes);
+    return out;
+}
+
+struct Config {
+    eg_config *c = nullptr;
+    explicit Config(eg_context *context)
+    {
+        EXPECT_OK(eg_config_create(&c, context));
+    }
+    ~Config()
+    {
+        eg_config_free(c);
+    }
+    Config(const Config &) = delete;
+    Config &set(const char *key, const std::string &value)
+    {
+        EXPECT_OK(eg_config_set(c, key, value.c_str()));
+        return *this;
+    }
+};
+
+#endif
