@@ -62,7 +62,8 @@ static eg_status score_all(score *scores, int n, const eg_model *model, egi_eval
 }
 
 /* A network of ReLUs answers nearly the same at any scale of its input, so among the nearly best the one that is surest
- * of the right answers wins: its loss is the lowest. */
+ * of the right answers wins: its loss is the lowest. Where all answers are right that says nothing (a larger scale is
+ * surer of them whatever the network was trained on), and the usual one, which comes first, stays. */
 static int best_score(const score *scores, int n)
 {
     int best = 0;
@@ -72,7 +73,7 @@ static int best_score(const score *scores, int n)
     while (best < n - 1 && scores[best].accuracy < most - 0.02)
         best++;
     for (int i = best + 1; i < n; i++)
-        if (scores[i].accuracy >= most - 0.02 && scores[i].loss < scores[best].loss)
+        if (scores[best].accuracy < 1 && scores[i].accuracy >= most - 0.02 && scores[i].loss < scores[best].loss)
             best = i;
     return best;
 }
