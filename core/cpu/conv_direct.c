@@ -98,6 +98,8 @@ static inline EGI_SIMD_BODY void tile_grey(const tile *t, const float *x, float 
     for (int r = 0; r < t->n_runs; r++) {
         const float *at = x + t->runs[r].at;
         for (const float *end = at + t->runs[r].count; at < end; at++, w += EGI_LANES) {
+            __asm__(""
+                    : "+r"(at)); /* keeps the compiler from carrying pixels over in registers that it does not have */
             const egi_vec row = *(const egi_vec_at *)w;
             for (int i = 0; i < pixels; i++)
                 sum[i] += at[i] * row;
@@ -129,39 +131,42 @@ EGI_SIMD(grey_8, (const tile *t, const float *x, float *y, int64_t step), (t, x,
 
 #define SHUFFLE __builtin_shufflevector
 
-/* Sums over the lanes of six vectors: a tree that never leaves the registers. */
-static inline EGI_SIMD_BODY void lanes_of_six(const egi_vec *s, float *sums)
+/* Sums over the lanes of four vectors: a tree that never leaves the registers. */
+static inline EGI_SIMD_BODY void lanes_of_four(const egi_vec *s, float *sums)
 {
 #define PAIR(a, b) (SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) + SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
-#define FOUR(a, b) (SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15))
-    const egi_vec p01 = PAIR(s[0], s[1]), p23 = PAIR(s[2], s[3]), p45 = PAIR(s[4], s[5]);
-    const egi_vec low = FOUR(p01, p23), high = FOUR(p45, p45);
-    const egi_vec first = low + SHUFFLE(low, low, 4, 5, 6, 7, 0, 1, 2, 3);
-    const egi_vec last = high + SHUFFLE(high, high, 4, 5, 6, 7, 0, 1, 2, 3);
-    *(egi_vec_at *)sums = SHUFFLE(first, last, 0, 1, 2, 3, 8, 9, 10, 11);
+    const egi_vec a = PAIR(s[0], s[1]), b = PAIR(s[2], s[3]);
 #undef PAIR
-#undef FOUR
+    const egi_vec four = SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    const egi_vec all = four + SHUFFLE(four, four, 4, 5, 6, 7, 0, 1, 2, 3);
+    for (int i = 0; i < 4; i++)
+        sums[i] = all[i];
 }
 
-/* Two pixels by six channels, each sum a vector over the inputs: for channels that would leave lanes empty. Writes two
- * rows of eight. */
+#define DOT_PIXELS 4
+
+/* Four pixels by three channels, each sum a vector over the inputs: for channels that would leave lanes empty.
+ * sums: (3, 4). */
 static inline EGI_SIMD_BODY void tile_dots_body(const tile *t, const float *const *x, float *sums)
 {
-    egi_vec sum[2][EGI_DIRECT_DOTS_OUT] = {0};
+    egi_vec sum[EGI_DIRECT_DOTS][DOT_PIXELS];
+    for (int c = 0; c < EGI_DIRECT_DOTS; c++)
+        for (int i = 0; i < DOT_PIXELS; i++)
+            sum[c][i] = (egi_vec){0};
     const float *w = t->w;
     for (int r = 0; r < t->n_runs; r++) {
-        const float *a = x[0] + t->runs[r].at, *b = x[1] + t->runs[r].at;
-        for (int64_t l = 0; l < t->runs[r].count; l += EGI_LANES, w += EGI_DIRECT_DOTS_OUT * EGI_LANES) {
-            const egi_vec va = *(const egi_vec_at *)(a + l), vb = *(const egi_vec_at *)(b + l);
-            for (int c = 0; c < EGI_DIRECT_DOTS_OUT; c++) {
-                const egi_vec row = *(const egi_vec_at *)(w + c * EGI_LANES);
-                sum[0][c] += va * row;
-                sum[1][c] += vb * row;
+        const float *at[DOT_PIXELS];
+        for (int i = 0; i < DOT_PIXELS; i++)
+            at[i] = x[i] + t->runs[r].at;
+        for (int64_t l = 0; l < t->runs[r].count; l += EGI_LANES, w += EGI_DIRECT_DOTS * EGI_LANES)
+            for (int i = 0; i < DOT_PIXELS; i++) {
+                const egi_vec v = *(const egi_vec_at *)(at[i] + l);
+                for (int c = 0; c < EGI_DIRECT_DOTS; c++)
+                    sum[c][i] += v * *(const egi_vec_at *)(w + c * EGI_LANES);
             }
-        }
     }
-    lanes_of_six(sum[0], sums);
-    lanes_of_six(sum[1], sums + EGI_LANES);
+    for (int c = 0; c < EGI_DIRECT_DOTS; c++)
+        lanes_of_four(sum[c], sums + c * DOT_PIXELS);
 }
 EGI_SIMD(tile_dots, (const tile *t, const float *const *x, float *sums), (t, x, sums))
 
@@ -254,18 +259,37 @@ static void strip_grey(strip *s)
         }
 }
 
-static void strip_dots(strip *s)
+static inline void put_dots(float *const *y, const float *sums, const float *bias, int64_t first, int pixels,
+                            int channels)
 {
+    if (pixels == DOT_PIXELS && channels == EGI_DIRECT_DOTS) { /* the usual case, unrolled */
+        for (int i = 0; i < DOT_PIXELS; i++)
+            for (int c = 0; c < EGI_DIRECT_DOTS; c++)
+                y[i][first + c] = sums[c * DOT_PIXELS + i] + bias[c];
+        return;
+    }
+    for (int i = 0; i < pixels; i++)
+        for (int c = 0; c < channels; c++)
+            y[i][first + c] = sums[c * DOT_PIXELS + i] + bias[c];
+}
+
+/* A tile's pixels for one group of channels after the other. */
+static void strip_dots(strip *s, const float *bias)
+{
+    const float *w = s->t.w;
+    const int64_t group = s->d->n_taps * s->d->in * EGI_DIRECT_DOTS; /* floats of a group's weights */
     place at = {s->from / s->p->cols, s->from % s->p->cols};
-    for (int64_t k = s->from; k < s->to; k += 2) {
-        const int n = s->to - k < 2 ? 1 : 2;
-        const float *x_at[2];
-        float *y_at[2], sums[2 * EGI_LANES];
-        addresses(s->p, s->image, s->y, n, 2, &at, x_at, y_at);
-        tile_dots(&s->t, x_at, sums);
-        for (int i = 0; i < n; i++)
-            for (int64_t c = 0; c < s->d->out; c++)
-                y_at[i][c] = sums[i * EGI_LANES + c];
+    for (int64_t k = s->from; k < s->to; k += DOT_PIXELS) {
+        const int n = s->to - k < DOT_PIXELS ? (int)(s->to - k) : DOT_PIXELS;
+        const float *x_at[DOT_PIXELS];
+        float *y_at[DOT_PIXELS], sums[EGI_DIRECT_DOTS * DOT_PIXELS];
+        addresses(s->p, s->image, s->y, n, DOT_PIXELS, &at, x_at, y_at);
+        s->t.w = w;
+        for (int64_t c = 0; c < s->d->out; c += EGI_DIRECT_DOTS, s->t.w += group) {
+            tile_dots(&s->t, x_at, sums);
+            const int64_t left = s->d->out - c;
+            put_dots(y_at, sums, bias + c, c, n, left < EGI_DIRECT_DOTS ? (int)left : EGI_DIRECT_DOTS);
+        }
     }
 }
 
@@ -302,15 +326,15 @@ static void block(const egi_direct *d, const egi_direct_pass *p, const float *im
 static void chunk(const egi_direct *d, const egi_direct_pass *p, const float *image, float *y, const float *w,
                   const float *bias, int64_t from, int64_t to)
 {
-    if (d->layout == EGI_DIRECT_DOTS) {
+    if (d->layout == EGI_DIRECT_BY_ROWS) {
         strip s = {.d = d, .p = p, .image = image, .y = y, .from = from, .to = to};
-        s.t = (tile){.runs = p->runs, .n_runs = p->n_runs, .w = w + p->weights * EGI_DIRECT_DOTS_OUT};
-        strip_dots(&s);
-        return;
+        s.t = (tile){.runs = p->runs, .n_runs = p->n_runs, .w = w + p->weights * EGI_DIRECT_DOTS};
+        strip_dots(&s, bias);
     }
-    for (int64_t channel = 0; channel < d->out; channel += WIDE)
+    for (int64_t channel = 0; channel < d->out && d->layout != EGI_DIRECT_BY_ROWS; channel += WIDE)
         block(d, p, image, y, w, bias, from, to, channel);
-    if (!is_cheap(d->act)) /* only forward: one pass whose pixels follow one another */
+    if (!is_cheap(d->act) ||
+        d->layout == EGI_DIRECT_BY_ROWS) /* only forward: one pass whose pixels follow one another */
         egi_cpu_activate_part(y + from * d->out, (to - from) * d->out, d->act, d->alpha);
 }
 
@@ -338,11 +362,14 @@ static inline float weight(const egi_direct *d, const float *position, int64_t i
 static void pack_dots(const egi_direct *d, int64_t tap, float *packed)
 {
     const float *position = d->w + d->taps[tap] * d->in * d->out;
-    float *to = packed + tap * d->in * EGI_DIRECT_DOTS_OUT;
-    for (int64_t in = 0; in < d->in; in += EGI_LANES)
-        for (int64_t c = 0; c < EGI_DIRECT_DOTS_OUT; c++)
-            for (int64_t l = 0; l < EGI_LANES; l++)
-                *to++ = c < d->out ? weight(d, position, in + l, c) : 0;
+    const int64_t group = d->n_taps * d->in * EGI_DIRECT_DOTS;
+    for (int64_t first = 0; first < d->out; first += EGI_DIRECT_DOTS, packed += group) {
+        float *to = packed + tap * d->in * EGI_DIRECT_DOTS;
+        for (int64_t in = 0; in < d->in; in += EGI_LANES)
+            for (int64_t c = first; c < first + EGI_DIRECT_DOTS; c++)
+                for (int64_t l = 0; l < EGI_LANES; l++)
+                    *to++ = c < d->out ? weight(d, position, in + l, c) : 0;
+    }
 }
 
 static void pack_blocks(const egi_direct *d, int64_t tap, float *packed)
@@ -371,7 +398,7 @@ static const float *weights_of(egi_direct *d, float *scratch, int64_t version)
     float *packed = d->kept ? d->kept : scratch;
 #pragma omp parallel for schedule(static) num_threads(d->threads) if (d->packed_size > 32768)
     for (int64_t tap = 0; tap < d->n_taps; tap++)
-        if (d->layout == EGI_DIRECT_DOTS)
+        if (d->layout == EGI_DIRECT_BY_ROWS)
             pack_dots(d, tap, packed);
         else
             pack_blocks(d, tap, packed);

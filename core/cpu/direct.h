@@ -8,6 +8,7 @@
 #include "core/ops/conv2d.h"
 
 #define EGI_LANES         8
+#define EGI_DIRECT_DOTS   3  /* columns of a group in that layout */
 #define EGI_DIRECT_PASSES 16 /* of one convolution: one a phase of the stride */
 
 /** Eight floats; `egi_vec_at` is the same anywhere in memory. The compiler splits them where the processor has narrower
@@ -29,8 +30,6 @@ typedef struct egi_direct_pass {
     int n_runs;
     int64_t weights; /* first row of the packed weights */
 } egi_direct_pass;
-
-#define EGI_DIRECT_DOTS_OUT 6
 
 /** The image of one sample, with zeros around: (h, w, c) is copied to (top, left) of (ph, pw, c). */
 typedef struct egi_direct_frame {
@@ -61,7 +60,8 @@ typedef enum egi_direct_layout {
     EGI_DIRECT_PLAIN,  /* as they are: at most two whole vectors in a row */
     EGI_DIRECT_BLOCKS, /* blocks of two vectors of columns, each (rows, 16); the last may be (rows, 8); zeros at the end
                         */
-    EGI_DIRECT_DOTS    /* (rows / 8, 6, 8): a vector of rows for each of at most six columns */
+    EGI_DIRECT_BY_ROWS /* groups of three columns, each (rows / 8, 3, 8): vectors along the rows, summed up at the end
+                        */
 } egi_direct_layout;
 
 /** A prepared convolution: forward, or towards the input. */
