@@ -87,8 +87,8 @@ static eg_status emit_pass(pass *p, egi_model_io *io, bool single)
     EG_TRY(egi_feed_create(&p->feed, p->model, p->plan, io));
     EG_TRY(egi_plan_logits(p->plan, io->out[p->output], &logits, &act));
     EG_TRY(choose_head(p, io->out[p->output], logits, act));
-    EG_TRY(egi_plan_fuse(p->plan));
     EG_TRY(emit_seed(p, logits, &dz));
+    EG_TRY(egi_plan_fuse(p->plan)); /* after the seed, which reads the logits: a sigmoid must not swallow them again */
     EG_TRY(egi_plan_backward_from(p->plan, as_matrix(p, logits), dz, !single));
     return single ? emit_square_add(p) : EG_OK;
 }
