@@ -15,6 +15,7 @@ static eg_status begin(egi_device *device, egi_direct **out, int64_t positions)
     egi_direct *d;
     EG_TRY(egi_alloc(&d, device->context, 1, sizeof *d));
     d->threads = device->context->threads;
+    d->version = -1; /* of no weights */
     eg_status status = egi_alloc(&d->runs, device->context, positions, sizeof *d->runs);
     if (status == EG_OK)
         status = egi_alloc(&d->taps, device->context, positions, sizeof *d->taps);

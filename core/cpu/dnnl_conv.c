@@ -15,7 +15,7 @@ typedef struct conv {
     dnnl_memory_t x, y, w_user, w_packed, bias, scratchpad, reorder_scratchpad;
     size_t packed_bytes, scratchpad_bytes, reorder_bytes;
     void *packed;        /* kept over runs: the forward weights; NULL: in the scratch */
-    int64_t version;     /* control's weights_version when `packed` was made; 0: never */
+    int64_t version;     /* control's weights_version when `packed` was made; -1: never */
     bool reorders_after; /* the reorder brings the result back instead of the weights in */
 } conv;
 
@@ -281,6 +281,7 @@ static eg_status prepare(egi_device *device, egi_kernel *out, direction dir, con
     EG_TRY(describe(&s, &d, g, b != EGI_NONE));
     EG_TRY(egi_alloc(&c, device->context, 1, sizeof *c));
     c->reorders_after = dir == BACKWARD_WEIGHTS;
+    c->version = -1;
     eg_status status = create(c, &s, dir, engine);
     if (status == EG_OK)
         status = memory(&c->x, &s.x, engine, t[x].data);
