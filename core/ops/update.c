@@ -40,16 +40,13 @@ eg_status egi_update_check(const egi_plan *p, const egi_update *a, bool wants_m,
     EG_TRY(check_numbers(a));
     EG_TRY(check_segments(a, egi_shape_count(&w)));
     EG_TRY(egi_check_is(p, "grad", a->grad, dtype, w));
-    if (wants_m)
-        EG_TRY(egi_check_is(p, "m", a->m, dtype, w));
-    if (wants_v)
-        EG_TRY(egi_check_is(p, "v", a->v, dtype, w));
+    EG_TRY((wants_m ? egi_check_is : egi_check_may)(p, "m", a->m, dtype, w));
+    EG_TRY((wants_v ? egi_check_is : egi_check_may)(p, "v", a->v, dtype, w));
     if ((a->anchor == EGI_NONE) != (a->omega == EGI_NONE))
         return egi_fail(EG_ERR_ARG, "anchor, omega: wanted both or neither, found one");
     EG_TRY(egi_check_may(p, "anchor", a->anchor, dtype, w));
     EG_TRY(egi_check_may(p, "omega", a->omega, dtype, w));
-    if (a->clip_norm > 0)
-        EG_TRY(egi_check_is(p, "norm", a->norm, dtype, EGI_SCALAR));
+    EG_TRY((a->clip_norm > 0 ? egi_check_is : egi_check_may)(p, "norm", a->norm, dtype, EGI_SCALAR));
     return egi_check_may(p, "penalty", a->penalty, dtype, EGI_SCALAR);
 }
 

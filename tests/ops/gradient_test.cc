@@ -5,11 +5,20 @@
 
 using namespace ops;
 
+// Some cases are there for fast kernels only: too large for the reference to be run some hundred times.
+static bool is_small(const Case &k)
+{
+    for (const egi_shape &s : k.data->in)
+        if (egi_shape_count(&s) > 100000)
+            return false;
+    return true;
+}
+
 static std::vector<Case> differentiable()
 {
     std::vector<Case> some;
     for (const Case &k : all_cases())
-        if (k.op->grad)
+        if (k.op->grad && is_small(k))
             some.push_back(k);
     return some;
 }
@@ -18,7 +27,7 @@ static std::vector<Case> with_squares()
 {
     std::vector<Case> some;
     for (const Case &k : all_cases())
-        if (k.op->square && k.data->in[0].dim[0] > 0 && (k.data->in_absent & 6) != 6) // some parameter
+        if (k.op->square && is_small(k) && k.data->in[0].dim[0] > 0 && (k.data->in_absent & 6) != 6) // some parameter
             some.push_back(k);
     return some;
 }
