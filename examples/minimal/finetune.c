@@ -22,7 +22,7 @@ static bool on_progress(void *user, const eg_progress *progress)
 {
     (void)user;
     const eg_epoch_result *e = progress->finished;
-    if (e)
+    if (e && e->epoch > 0) /* epoch 0 is the state before training */
         printf("epoch %2d of %2d: loss %.3f, new %.1f %%, old %.1f %%\n", (int)e->epoch, (int)progress->epochs, e->loss,
                100 * e->new_accuracy, 100 * e->keep_accuracy);
     return true; /* false would stop here and keep the best so far */
@@ -42,7 +42,7 @@ static eg_status load(app *a, char **path)
 static eg_status finetune(app *a, const char *folder)
 {
     eg_status s = eg_config_create(&a->config, a->context);
-    s = s ? s : eg_config_set(a->config, "finetune.epochs", "8");
+    s = s ? s : eg_config_set(a->config, "finetune.epochs", "20");
     s = s ? s : eg_config_set(a->config, "remember.budget", "0.02");
     if (s)
         return s;

@@ -17,7 +17,7 @@ struct Outcome {
     std::string text;
 };
 
-Outcome Run(const std::string &command)
+Outcome Execute(const std::string &command)
 {
     Outcome outcome{-1, ""};
     FILE *pipe = popen((command + " 2>&1").c_str(), "r");
@@ -51,7 +51,7 @@ class Example : public testing::TestWithParam<const char *>
 TEST_P(Example, LearnsTheNewDigitsAndKeepsTheOldOnes)
 {
     const Outcome outcome =
-        Run(program + " " + digits + "/digits04.h5 " + digits + "/new " + digits + "/old " + folder.string());
+        Execute(program + " " + digits + "/digits04.h5 " + digits + "/new " + digits + "/old " + folder.string());
     ASSERT_EQ(outcome.code, 0) << outcome.text;
     // Chance is 10 % on new digits; the network got 99.6 % of the old ones right before.
     EXPECT_NEAR(Number(outcome.text, "old old: ([0-9.]+) %"), 99.6, 0.05) << outcome.text;
@@ -64,7 +64,7 @@ TEST_P(Example, LearnsTheNewDigitsAndKeepsTheOldOnes)
 
 TEST_P(Example, NamesTheFileThatIsMissing)
 {
-    const Outcome outcome = Run(program + " no-such.h5 " + digits + "/new " + digits + "/old " + folder.string());
+    const Outcome outcome = Execute(program + " no-such.h5 " + digits + "/new " + digits + "/old " + folder.string());
     EXPECT_EQ(outcome.code, 1);
     EXPECT_TRUE(std::regex_search(outcome.text, std::regex("^error: .*no-such.h5"))) << outcome.text;
     EXPECT_FALSE(fs::exists(folder / "model.h5"));
