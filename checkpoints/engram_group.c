@@ -4,6 +4,7 @@
 #include "checkpoints/keras_source.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PART_BYTES 60000 /* an attribute must stay below 64 kB */
@@ -35,7 +36,7 @@ static eg_status read_parts(char **out, eg_context *context, const egi_h5_attrs 
 static eg_status write_part(egi_h5_out *file, const char *name, const char *text, size_t n)
 {
     egi_h5_attr a = {.name = (char *)name,
-                     .type = {.class = EGI_H5_STRING, .size = (uint32_t)(n ? n : 1), .utf8 = true, .padding = 1},
+                     .type = {.kind = EGI_H5_STRING, .size = (uint32_t)(n ? n : 1), .utf8 = true, .padding = 1},
                      .shape = EGI_SCALAR,
                      .count = 1,
                      .data = (void *)(n ? text : "")};
@@ -60,11 +61,11 @@ static eg_status write_parts(egi_h5_out *file, const char *name, const char *tex
 
 static bool to_dtype(egi_dtype *out, const egi_h5_type *t)
 {
-    if (t->class == EGI_H5_FLOAT && t->size >= 4)
+    if (t->kind == EGI_H5_FLOAT && t->size >= 4)
         *out = t->size == 8 ? EGI_F64 : EGI_F32;
-    else if (t->class == EGI_H5_INT && t->size == 1 && !t->is_signed)
+    else if (t->kind == EGI_H5_INT && t->size == 1 && !t->is_signed)
         *out = EGI_U8;
-    else if (t->class == EGI_H5_INT && t->size == 4 && t->is_signed)
+    else if (t->kind == EGI_H5_INT && t->size == 4 && t->is_signed)
         *out = EGI_I32;
     else
         return false;
@@ -74,7 +75,7 @@ static bool to_dtype(egi_dtype *out, const egi_h5_type *t)
 static egi_h5_type to_type(egi_dtype dtype)
 {
     const bool is_float = dtype == EGI_F32 || dtype == EGI_F64;
-    return (egi_h5_type){.class = is_float ? EGI_H5_FLOAT : EGI_H5_INT,
+    return (egi_h5_type){.kind = is_float ? EGI_H5_FLOAT : EGI_H5_INT,
                          .size = (uint32_t)egi_dtype_size(dtype),
                          .is_signed = dtype == EGI_I32};
 }
@@ -178,18 +179,36 @@ static eg_status write_json(eg_context *context, egi_h5_out *file, const char *n
     return status;
 }
 
+static eg_status write_array(eg_context *context, egi_h5_out *file, const egi_extra *extra)
+{
+    const egi_tensor *t = &extra->t;
+    const egi_h5_data info = {.type = to_type(t->dtype), .shape = t->shape, .count = egi_count(t)};
+    char *path;
+    EG_TRY(egi_format(&path, context, "/engram/%s", extra->name));
+    const eg_status status = egi_h5_out_data(file, path, &info, t->data, true);
+    egi_free(context, path);
+    return status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const egi_extra *const *)a)->name, (*(const egi_extra *const *)b)->name);
+}
+
+/* In the order of their names: the same memory gives the same bytes, however it came about. */
 static eg_status write_arrays(const eg_model *m, egi_h5_out *file)
 {
-    for (int64_t i = 0; i < m->n_extras; i++) {
-        const egi_tensor *t = &m->extras[i].t;
-        const egi_h5_data info = {.type = to_type(t->dtype), .shape = t->shape, .count = egi_count(t)};
-        char *path;
-        EG_TRY(egi_format(&path, m->context, "/engram/%s", m->extras[i].name));
-        const eg_status status = egi_h5_out_data(file, path, &info, t->data, true);
-        egi_free(m->context, path);
-        EG_TRY(status);
-    }
-    return EG_OK;
+    const egi_extra **sorted;
+    EG_TRY(egi_alloc(&sorted, m->context, m->n_extras, sizeof *sorted));
+    for (int64_t i = 0; i < m->n_extras; i++)
+        sorted[i] = &m->extras[i];
+    if (m->n_extras > 1)
+        qsort(sorted, (size_t)m->n_extras, sizeof *sorted, by_name);
+    eg_status status = EG_OK;
+    for (int64_t i = 0; i < m->n_extras && status == EG_OK; i++)
+        status = write_array(m->context, file, sorted[i]);
+    egi_free(m->context, sorted);
+    return status;
 }
 
 eg_status egi_engram_write(const eg_model *m, egi_h5_out *file, bool architecture)

@@ -22,7 +22,7 @@ typedef enum egi_h5_class {
 } egi_h5_class;
 
 typedef struct egi_h5_type {
-    egi_h5_class class;
+    egi_h5_class kind;
     uint32_t size; /* bytes an element as stored */
     bool big_endian, is_signed, utf8;
     int padding; /* of strings: 0 ends with a zero, 1 filled with zeros, 2 filled with spaces */

@@ -28,27 +28,27 @@ static void parse_number(egi_h5_type *t, uint32_t bits, egi_h5_cursor *c)
         const uint64_t offset = egi_h5_take(c, 2), precision = egi_h5_take(c, 2);
         t->is_signed = bits & 8;
         if (offset == 0 && precision == 8 * t->size && t->size <= 8)
-            t->class = EGI_H5_INT;
+            t->kind = EGI_H5_INT;
         return;
     }
     const uint8_t *p = egi_h5_take_bytes(c, 12);
     if (p && !(bits & 0x40) && is_ieee(t, p))
-        t->class = EGI_H5_FLOAT;
+        t->kind = EGI_H5_FLOAT;
 }
 
 eg_status egi_h5_parse_type(egi_h5_type *out, egi_h5_cursor *c)
 {
     const uint32_t first = (uint32_t)egi_h5_take(c, 1), bits = (uint32_t)egi_h5_take(c, 3);
-    egi_h5_type t = {.class = EGI_H5_OTHER, .number = (int)(first & 15), .size = (uint32_t)egi_h5_take(c, 4)};
+    egi_h5_type t = {.kind = EGI_H5_OTHER, .number = (int)(first & 15), .size = (uint32_t)egi_h5_take(c, 4)};
     t.big_endian = (t.number == 0 || t.number == 1) && bits & 1;
     t.padding = (int)(bits & 15);
     if (t.number == 0 || t.number == 1) {
         parse_number(&t, bits, c);
     } else if (t.number == 3 && t.padding <= 2) {
-        t.class = EGI_H5_STRING;
+        t.kind = EGI_H5_STRING;
         t.utf8 = bits >> 4 & 1;
     } else if (t.number == 9 && (bits & 15) == 1 && t.size == 16) {
-        t.class = EGI_H5_TEXT;
+        t.kind = EGI_H5_TEXT;
         t.padding = (int)(bits >> 4 & 15);
         t.utf8 = bits >> 8 & 1;
     }
@@ -171,14 +171,14 @@ void egi_h5_attrs_free(eg_context *context, egi_h5_attrs *attrs)
 
 static eg_status take_value(egi_h5_attr *a, egi_h5 *f, egi_h5_cursor *c)
 {
-    if (a->null || a->type.class == EGI_H5_OTHER)
+    if (a->null || a->type.kind == EGI_H5_OTHER)
         return EG_OK;
     const int64_t count = egi_shape_count(&a->shape);
     if (count > 0 && (uint64_t)count > c->left / a->type.size)
         return egi_fail(EG_ERR_FORMAT,
                         "hdf5: attribute '%s': %lld elements of %u bytes wanted, %llu bytes found" EGI_H5_DAMAGED,
                         a->name, (long long)count, a->type.size, (unsigned long long)c->left);
-    if (a->type.class == EGI_H5_TEXT) {
+    if (a->type.kind == EGI_H5_TEXT) {
         uint64_t total = 0;
         EG_TRY(egi_alloc(&a->text, f->context, count, sizeof *a->text));
         a->count = count;
@@ -292,9 +292,9 @@ egi_h5_attr *egi_h5_attr_find(const egi_h5_attrs *attrs, const char *name)
 
 eg_status egi_h5_attr_text(char **out, eg_context *context, const egi_h5_attr *a, int64_t i)
 {
-    if (i >= a->count || (a->type.class != EGI_H5_TEXT && a->type.class != EGI_H5_STRING))
+    if (i >= a->count || (a->type.kind != EGI_H5_TEXT && a->type.kind != EGI_H5_STRING))
         return egi_fail(EG_ERR_FORMAT, "hdf5: attribute '%s': text wanted, found something else", a->name);
-    if (a->type.class == EGI_H5_TEXT)
+    if (a->type.kind == EGI_H5_TEXT)
         return egi_strdup(out, context, a->text[i]);
     const char *p = (const char *)a->data + i * a->type.size;
     size_t n = strnlen(p, a->type.size);

@@ -89,13 +89,13 @@ static eg_status parse_chunks_4(egi_h5_layout *l, egi_h5_cursor *c)
 static eg_status parse_class(egi_h5_layout *l, int version, int class, egi_h5_cursor *c)
 {
     if (class == 0) {
-        l->class = EGI_H5_COMPACT;
+        l->kind = EGI_H5_COMPACT;
         l->bytes = egi_h5_take(c, 2);
         l->compact = egi_h5_take_bytes(c, l->bytes);
         return EG_OK;
     }
     if (class == 1) {
-        l->class = EGI_H5_CONTIGUOUS;
+        l->kind = EGI_H5_CONTIGUOUS;
         l->address = egi_h5_take(c, 8);
         l->bytes = egi_h5_take(c, 8);
         return EG_OK;
@@ -104,7 +104,7 @@ static eg_status parse_class(egi_h5_layout *l, int version, int class, egi_h5_cu
         return egi_fail(EG_ERR_UNSUPPORTED, "unsupported: a virtual dataset; copy the data into one file");
     if (class != 2)
         return egi_fail(EG_ERR_FORMAT, "hdf5: data layout of class %d" EGI_H5_DAMAGED, class);
-    l->class = EGI_H5_CHUNKED;
+    l->kind = EGI_H5_CHUNKED;
     if (version == 4)
         return parse_chunks_4(l, c);
     const int rank = (int)egi_h5_take(c, 1);
@@ -168,20 +168,20 @@ static eg_status check_sizes(const egi_h5 *f, const egi_h5_layout *l, const egi_
     uint64_t bytes, chunk;
     if (__builtin_mul_overflow((uint64_t)d->count, d->type.size, &bytes))
         bytes = UINT64_MAX;
-    const bool deflate = l->class == EGI_H5_CHUNKED && has_filter(l, DEFLATE);
+    const bool deflate = l->kind == EGI_H5_CHUNKED && has_filter(l, DEFLATE);
     const uint64_t most = deflate ? INFLATE_FREE + INFLATE_MAX * f->size : f->size;
     if (bytes > most)
         return egi_fail(EG_ERR_FORMAT, "hdf5: %s of %u-byte elements wanted, the file has %llu bytes" EGI_H5_DAMAGED,
                         egi_shape_format(&d->shape).s, d->type.size, (unsigned long long)f->size);
-    if (l->class == EGI_H5_CHUNKED)
+    if (l->kind == EGI_H5_CHUNKED)
         return check_chunk(l, d, most, &chunk);
     if (l->n_filters > 0)
         return egi_fail(EG_ERR_FORMAT, "hdf5: filters on data that has no chunks" EGI_H5_DAMAGED);
-    if (bytes > 0 && (l->bytes != bytes || (l->class == EGI_H5_CONTIGUOUS && l->address == EGI_H5_NOWHERE)))
+    if (bytes > 0 && (l->bytes != bytes || (l->kind == EGI_H5_CONTIGUOUS && l->address == EGI_H5_NOWHERE)))
         return egi_fail(EG_ERR_FORMAT, "hdf5: %s of %u-byte elements wanted, %llu bytes stored" EGI_H5_DAMAGED,
                         egi_shape_format(&d->shape).s, d->type.size,
                         (unsigned long long)(l->address == EGI_H5_NOWHERE ? 0 : l->bytes));
-    if (bytes > 0 && l->class == EGI_H5_CONTIGUOUS && (l->address > f->size || bytes > f->size - l->address))
+    if (bytes > 0 && l->kind == EGI_H5_CONTIGUOUS && (l->address > f->size || bytes > f->size - l->address))
         return egi_fail(EG_ERR_FORMAT, "hdf5: %llu bytes at %llu wanted, the file ends at %llu" EGI_H5_DAMAGED,
                         (unsigned long long)bytes, (unsigned long long)l->address, (unsigned long long)f->size);
     return EG_OK;
@@ -459,9 +459,9 @@ static eg_status read_layout(void *out, egi_h5 *f, const egi_h5_layout *l, const
     const uint64_t bytes = (uint64_t)d->count * d->type.size;
     if (bytes == 0)
         return EG_OK;
-    if (l->class == EGI_H5_CONTIGUOUS)
+    if (l->kind == EGI_H5_CONTIGUOUS)
         return egi_h5_bytes(out, f, l->address, bytes, "data");
-    if (l->class == EGI_H5_COMPACT) {
+    if (l->kind == EGI_H5_COMPACT) {
         memcpy(out, l->compact, bytes);
         return EG_OK;
     }
@@ -490,7 +490,7 @@ eg_status egi_h5_data_read(void *out, egi_h5 *f, int64_t node, const egi_h5_data
     if (status != EG_OK)
         return egi_fail_prefix(status, "'%s'", f->nodes[node].name);
     const bool machine_big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
-    if ((d.type.class == EGI_H5_INT || d.type.class == EGI_H5_FLOAT) && d.type.big_endian != machine_big)
+    if ((d.type.kind == EGI_H5_INT || d.type.kind == EGI_H5_FLOAT) && d.type.big_endian != machine_big)
         swap_bytes(out, d.count, d.type.size);
     return EG_OK;
 }

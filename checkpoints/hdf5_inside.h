@@ -85,7 +85,7 @@ EG_MUST_USE eg_status egi_h5_parse_space(egi_shape *shape, bool *null, egi_h5_cu
 
 /** Layout and filters of a dataset, checked against what this reader knows. */
 typedef struct egi_h5_layout {
-    enum { EGI_H5_COMPACT, EGI_H5_CONTIGUOUS, EGI_H5_CHUNKED } class;
+    enum { EGI_H5_COMPACT, EGI_H5_CONTIGUOUS, EGI_H5_CHUNKED } kind;
     const uint8_t *compact; /* in the header's memory */
     uint64_t address, bytes;
     uint32_t chunk[EGI_MAX_RANK + 1];

@@ -110,7 +110,8 @@ eg_status egi_h5_out_group(egi_h5_out *f, const char *path)
 
 static hid_t int_type(const egi_h5_type *t)
 {
-    const hid_t type = H5Tcopy(t->is_signed ? H5T_STD_I8LE : H5T_STD_U8LE);
+    const hid_t type = H5Tcopy(t->is_signed ? H5T_STD_I64LE : H5T_STD_U64LE);
+    H5Tset_precision(type, 8 * (size_t)t->size); /* before the size, which must not fall below it */
     H5Tset_size(type, t->size);
     return type;
 }
@@ -131,7 +132,7 @@ static hid_t text_type(const egi_h5_type *t)
 {
     static const H5T_str_t padding[] = {H5T_STR_NULLTERM, H5T_STR_NULLPAD, H5T_STR_SPACEPAD};
     const hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, t->class == EGI_H5_TEXT ? H5T_VARIABLE : t->size);
+    H5Tset_size(type, t->kind == EGI_H5_TEXT ? H5T_VARIABLE : t->size);
     H5Tset_strpad(type, padding[t->padding >= 0 && t->padding <= 2 ? t->padding : 0]);
     H5Tset_cset(type, t->utf8 ? H5T_CSET_UTF8 : H5T_CSET_ASCII);
     return type;
@@ -139,11 +140,11 @@ static hid_t text_type(const egi_h5_type *t)
 
 static hid_t make_type(const egi_h5_type *t, bool big_endian)
 {
-    if (t->class == EGI_H5_STRING || t->class == EGI_H5_TEXT)
+    if (t->kind == EGI_H5_STRING || t->kind == EGI_H5_TEXT)
         return text_type(t);
-    if (t->class == EGI_H5_OTHER)
+    if (t->kind == EGI_H5_OTHER)
         return -1;
-    const hid_t type = t->class == EGI_H5_INT ? int_type(t) : float_type(t);
+    const hid_t type = t->kind == EGI_H5_INT ? int_type(t) : float_type(t);
     if (big_endian)
         H5Tset_order(type, H5T_ORDER_BE);
     return type;

@@ -261,7 +261,7 @@ static eg_status load_weights(loader *l, eg_model *m)
         const int64_t group = egi_h5_find(l->file, l->weights, g->name);
         for (int64_t k = 0; k < g->n_weights; k++) {
             egi_keras_weight *w = &g->weights[k];
-            if (!w->param && w->info.type.class == EGI_H5_OTHER) {
+            if (!w->param && w->info.type.kind == EGI_H5_OTHER) {
                 egi_log(l->context, EG_LOG_WARNING,
                         "tensor '%s' of group '%s' is of an unknown type: not carried along", w->name, g->name);
                 continue;

@@ -155,7 +155,7 @@ static eg_status check_shape(const eg_model *m, int64_t param, const egi_keras_w
 
 static eg_status take(const eg_model *m, int64_t param, egi_keras_weight *w, uint8_t *taken)
 {
-    if (w->info.type.class != EGI_H5_FLOAT)
+    if (w->info.type.kind != EGI_H5_FLOAT)
         return egi_fail(EG_ERR_FORMAT,
                         "layer '%s': %s: floating-point numbers wanted, '%s' in the file holds something else",
                         path_of(m, param), m->params[param].name, w->name);

@@ -4,6 +4,7 @@
 #include "checkpoints/keras_source.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
@@ -178,7 +179,7 @@ static eg_status add_weight(const saver *v, egi_keras_group *g, int64_t param)
     const eg_status status = egi_keras_source_add_weight(&w, v->context, g, name);
     egi_free(v->context, name);
     EG_TRY(status);
-    w->info.type = (egi_h5_type){.class = EGI_H5_FLOAT, .size = (uint32_t)egi_dtype_size(v->m->dtype)};
+    w->info.type = (egi_h5_type){.kind = EGI_H5_FLOAT, .size = (uint32_t)egi_dtype_size(v->m->dtype)};
     EG_TRY(egi_strdup(&w->layer, v->context, v->m->layers[v->m->params[param].layer].path));
     return egi_strdup(&w->param, v->context, v->m->params[param].name);
 }
@@ -253,7 +254,7 @@ static const egi_h5_type *name_style(const saver *v)
     const egi_h5_attr *a = egi_h5_attr_find(top_attrs(v), "layer_names");
     if (!a)
         a = egi_h5_attr_find(top_attrs(v), "layer_names0");
-    return a && (a->type.class == EGI_H5_STRING || a->type.class == EGI_H5_TEXT) ? &a->type : NULL;
+    return a && (a->type.kind == EGI_H5_STRING || a->type.kind == EGI_H5_TEXT) ? &a->type : NULL;
 }
 
 static eg_status describe_new_file(const saver *v)
@@ -298,15 +299,22 @@ static eg_status update(const saver *v)
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-static eg_status write_attrs(const saver *v, const char *path, const egi_h5_attrs *attrs)
+static int by_name(const void *a, const void *b)
 {
+    return strcmp(((const egi_h5_attr *)a)->name, ((const egi_h5_attr *)b)->name);
+}
+
+/* In the order of their names: libhdf5 does not keep another one, and so a file saved twice has the same bytes. */
+static eg_status write_attrs(const saver *v, const char *path, egi_h5_attrs *attrs)
+{
+    if (attrs->n > 1)
+        qsort(attrs->list, (size_t)attrs->n, sizeof *attrs->list, by_name);
     for (int64_t i = 0; i < attrs->n; i++) {
-        if (attrs->list[i].type.class == EGI_H5_OTHER) {
+        if (attrs->list[i].type.kind == EGI_H5_OTHER)
             egi_log(v->context, EG_LOG_WARNING, "attribute '%s' is of an unknown type: not carried along",
                     attrs->list[i].name);
-            continue;
-        }
-        EG_TRY(egi_h5_out_attr(v->file, path, &attrs->list[i]));
+        else
+            EG_TRY(egi_h5_out_attr(v->file, path, &attrs->list[i]));
     }
     return EG_OK;
 }
@@ -327,7 +335,7 @@ static eg_status write_values(const saver *v, const egi_keras_weight *w, const c
     return status;
 }
 
-static eg_status write_weight(const saver *v, const char *group, const egi_keras_weight *w)
+static eg_status write_weight(const saver *v, const char *group, egi_keras_weight *w)
 {
     char *path;
     EG_TRY(egi_format(&path, v->context, "%s/%s", group, w->name));
@@ -338,7 +346,7 @@ static eg_status write_weight(const saver *v, const char *group, const egi_keras
     return status;
 }
 
-static eg_status write_group(const saver *v, const egi_keras_group *g)
+static eg_status write_group(const saver *v, egi_keras_group *g)
 {
     char *path;
     EG_TRY(egi_format(&path, v->context, "%s/%s", v->base, g->name));
@@ -358,8 +366,15 @@ static bool is_lost(const egi_keras_source *before, const egi_keras_group *g)
     return old && old->listed && !g->listed;
 }
 
+static int by_group(const void *a, const void *b)
+{
+    return strcmp(((const egi_keras_group *)a)->name, ((const egi_keras_group *)b)->name);
+}
+
 static eg_status write_file(const saver *v)
 {
+    if (v->s->n_groups > 1) /* layer_names has the order that counts */
+        qsort(v->s->groups, (size_t)v->s->n_groups, sizeof *v->s->groups, by_group);
     EG_TRY(write_attrs(v, "/", &v->s->root));
     if (v->s->in_group) {
         EG_TRY(egi_h5_out_group(v->file, "/model_weights"));

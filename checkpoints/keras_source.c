@@ -143,8 +143,8 @@ void egi_keras_names_free(eg_context *context, char **names, int64_t n)
 
 static eg_status append_names(char ***list, int64_t *n, int64_t *capacity, eg_context *context, const egi_h5_attr *a)
 {
-    const bool text = a->type.class == EGI_H5_STRING || a->type.class == EGI_H5_TEXT;
-    if (!text && a->count == 0 && a->type.class != EGI_H5_OTHER)
+    const bool text = a->type.kind == EGI_H5_STRING || a->type.kind == EGI_H5_TEXT;
+    if (!text && a->count == 0 && a->type.kind != EGI_H5_OTHER)
         return EG_OK; /* Keras writes no names as an empty array of floats */
     if (!text || a->null || a->shape.rank > 1)
         return egi_fail(EG_ERR_FORMAT, "attribute '%s': a list of names wanted, found %s", a->name,
@@ -222,7 +222,7 @@ static int64_t drop_names(egi_h5_attrs *attrs, eg_context *context, const char *
             attrs->list[kept++] = *a;
             continue;
         }
-        if (a->type.class == EGI_H5_STRING || a->type.class == EGI_H5_TEXT)
+        if (a->type.kind == EGI_H5_STRING || a->type.kind == EGI_H5_TEXT)
             *style = a->type;
         first = first < 0 ? kept : first;
         egi_h5_attr_free(context, a);
@@ -233,7 +233,7 @@ static int64_t drop_names(egi_h5_attrs *attrs, eg_context *context, const char *
 
 static eg_status fill_text(egi_h5_attr *a, eg_context *context, char *const *names, int64_t n)
 {
-    if (a->type.class == EGI_H5_TEXT) {
+    if (a->type.kind == EGI_H5_TEXT) {
         EG_TRY(egi_alloc(&a->text, context, n, sizeof *a->text));
         a->count = n;
         for (int64_t i = 0; i < n; i++)
@@ -256,7 +256,7 @@ static eg_status add_names(egi_h5_attrs *attrs, eg_context *context, int64_t at,
 {
     egi_h5_attr a = {.type = *type, .shape = EGI_SHAPE(n)};
     if (n == 0)
-        a.type = (egi_h5_type){.class = EGI_H5_FLOAT, .size = 8};
+        a.type = (egi_h5_type){.kind = EGI_H5_FLOAT, .size = 8};
     eg_status status = egi_strdup(&a.name, context, name);
     if (status == EG_OK)
         status = fill_text(&a, context, names, n);
@@ -270,12 +270,12 @@ static eg_status add_names(egi_h5_attrs *attrs, eg_context *context, int64_t at,
 eg_status egi_keras_names_write(egi_h5_attrs *attrs, eg_context *context, const char *name, char *const *names,
                                 int64_t n, const egi_h5_type *style)
 {
-    egi_h5_type type = style ? *style : (egi_h5_type){.class = EGI_H5_TEXT, .size = 16, .utf8 = true};
+    egi_h5_type type = style ? *style : (egi_h5_type){.kind = EGI_H5_TEXT, .size = 16, .utf8 = true};
     int64_t at = drop_names(attrs, context, name, &type);
     size_t longest = 1;
     for (int64_t i = 0; i < n; i++)
         longest = strlen(names[i]) > longest ? strlen(names[i]) : longest;
-    if (type.class == EGI_H5_STRING)
+    if (type.kind == EGI_H5_STRING)
         type.size = (uint32_t)longest + (type.padding == 0);
     const int64_t most = ATTRIBUTE_MAX / type.size;
     int64_t parts = 1;
@@ -297,9 +297,9 @@ eg_status egi_keras_names_write(egi_h5_attrs *attrs, eg_context *context, const 
 
 eg_status egi_keras_text_write(egi_h5_attrs *attrs, eg_context *context, const char *name, const char *text)
 {
-    egi_h5_attr a = {.type = {.class = EGI_H5_TEXT, .size = 16, .utf8 = true}, .shape = EGI_SCALAR};
+    egi_h5_attr a = {.type = {.kind = EGI_H5_TEXT, .size = 16, .utf8 = true}, .shape = EGI_SCALAR};
     egi_h5_attr *old = egi_h5_attr_find(attrs, name);
-    if (old && old->type.class == EGI_H5_TEXT)
+    if (old && old->type.kind == EGI_H5_TEXT)
         a.type = old->type;
     eg_status status = egi_strdup(&a.name, context, name);
     char *const one[] = {(char *)text};
