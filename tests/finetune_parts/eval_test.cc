@@ -51,19 +51,19 @@ class EvalTest : public Parts
     // Random weights of a fixed seed.
     void Randomise(eg_model *m, unsigned seed)
     {
-        srand(seed);
+        egi_rng rng = egi_rng_make(seed, EGI_RNG_TEST, 0);
         for (int64_t p = 0; p < m->n_params; p++) {
             egi_tensor t = egi_param_view(m, p);
             for (int64_t i = 0; i < egi_count(&t); i++)
-                egi_set(&t, i, 2.0 * rand() / RAND_MAX - 1);
+                egi_set(&t, i, 2 * egi_rng_uniform64(&rng) - 1);
         }
     }
     std::vector<float> Random(int64_t n, unsigned seed)
     {
-        srand(seed);
+        egi_rng rng = egi_rng_make(seed, EGI_RNG_TEST, 1);
         std::vector<float> x((size_t)n);
         for (float &v : x)
-            v = (float)(2.0 * rand() / RAND_MAX - 1);
+            v = (float)(2 * egi_rng_uniform64(&rng) - 1);
         return x;
     }
 };

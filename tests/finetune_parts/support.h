@@ -5,6 +5,7 @@
 extern "C" {
 #include "checkpoints/keras_config.h"
 #include "core/model.h"
+#include "core/rng.h"
 #include "data/dataset.h"
 #include "engram/engram.h"
 #include "finetune/config.h"
