@@ -7,8 +7,24 @@
 
 #include <string.h>
 
-typedef uint8_t bytes __attribute__((vector_size(8)));
-typedef uint8_t bytes_at __attribute__((vector_size(8), aligned(1), may_alias));
+typedef uint8_t bytes __attribute__((vector_size(16)));
+typedef int16_t halves __attribute__((vector_size(16)));
+typedef uint64_t words __attribute__((vector_size(16)));
+typedef uint64_t word_at __attribute__((aligned(1), may_alias));
+
+/* Eight places to bytes and back; spelled out, because a plain conversion goes element by element. */
+static inline EGI_SIMD_BODY void put_places(const egi_ivec *place, uint8_t *index)
+{
+    const bytes b = (bytes) __builtin_convertvector(*place, halves);
+    *(word_at *)index = ((words)__builtin_shufflevector(b, b, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14))[0];
+}
+
+static inline EGI_SIMD_BODY void get_places(const uint8_t *index, egi_ivec *place)
+{
+    const bytes b = (bytes)(words){*(const word_at *)index, 0}, zero = {0};
+    const halves h = (halves)__builtin_shufflevector(b, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *place = __builtin_convertvector(h, egi_ivec);
+}
 
 /* The larger side is (n, h, w, c), the smaller (n, oh, ow, c). */
 typedef struct pool {
@@ -34,34 +50,48 @@ static pool pool_of(const egi_kernel *k, egi_val large, egi_val small, egi_val i
                   .ow = s->shape.dim[2]};
 }
 
-/* Where the window of output (i, j) lies in the large side. */
+/* The part of a window that lies inside the large side. */
 typedef struct window {
     const float *x;
     int64_t rows, cols, row, col; /* row, col: steps in floats */
     int first, width;             /* place of its first pixel, and places in a row of the whole window */
 } window;
 
-static inline EGI_SIMD_BODY window window_at(const pool *p, int64_t n, int64_t i, int64_t j)
+/* Rows of the window of output row `i` of sample `n`; x is its first row's first pixel. */
+static inline EGI_SIMD_BODY window window_rows(const pool *p, int64_t n, int64_t i)
 {
-    int64_t r0, r1, s0, s1;
-    const int64_t top = i * p->g->stride[0] - p->g->pad[0], left = j * p->g->stride[1] - p->g->pad[1];
-    r0 = top < 0 ? 0 : top;
-    s0 = left < 0 ? 0 : left;
-    r1 = top + p->g->window[0] < p->h ? top + p->g->window[0] : p->h;
-    s1 = left + p->g->window[1] < p->w ? left + p->g->window[1] : p->w;
-    return (window){.x = p->large + ((n * p->h + r0) * p->w + s0) * p->c,
+    const int64_t top = i * p->g->stride[0] - p->g->pad[0], r0 = top < 0 ? 0 : top;
+    const int64_t end = top + p->g->window[0], r1 = end < p->h ? end : p->h;
+    return (window){.x = p->large + (n * p->h + r0) * p->w * p->c,
                     .rows = r1 - r0,
-                    .cols = s1 - s0,
                     .row = p->w * p->c,
                     .col = p->c,
-                    .first = (int)((r0 - top) * p->g->window[1] + s0 - left),
+                    .first = (int)((r0 - top) * p->g->window[1]),
                     .width = (int)p->g->window[1]};
+}
+
+/* Narrows them to the columns of output column `j`. */
+static inline EGI_SIMD_BODY window window_cols(const pool *p, window a, int64_t j)
+{
+    const int64_t left = j * p->g->stride[1] - p->g->pad[1], s0 = left < 0 ? 0 : left;
+    const int64_t end = left + p->g->window[1];
+    a.cols = (end < p->w ? end : p->w) - s0;
+    a.x += s0 * p->c;
+    a.first += (int)(s0 - left);
+    return a;
+}
+
+/* May whole vectors be used for every pixel of a row, though they run over the last channel? x: the row's last input
+ * row; `y_end`: where the row of the small side ends; `end`: where this share ends. */
+static inline EGI_SIMD_BODY bool row_is_whole(const pool *p, const window *a, const float *y_end, const float *end)
+{
+    return p->c % EGI_LANES == 0 || (a->x + a->rows * a->row + EGI_LANES <= p->large_end && y_end + EGI_LANES <= end);
 }
 
 /* --- maximum ------------------------------------------------------------------------------------------------------ */
 
 static inline EGI_SIMD_BODY void largest(const window *a, const float *x, int64_t rows, int64_t cols, float *y,
-                                         uint8_t *index)
+                                         uint8_t *index, const bool places)
 {
     egi_vec best = *(const egi_vec_at *)x;
     egi_ivec place = (egi_ivec){0} + a->first;
@@ -70,11 +100,12 @@ static inline EGI_SIMD_BODY void largest(const window *a, const float *x, int64_
             const egi_vec v = *(const egi_vec_at *)(x + i * a->row + j * a->col);
             const egi_ivec wins = (egi_ivec)(v > best) | (egi_ivec)(v != v); /* NaN wins, so that it is seen */
             best = (egi_vec)(((egi_ivec)v & wins) | ((egi_ivec)best & ~wins));
-            place = (wins & (a->first + (int)i * a->width + (int)j)) | (place & ~wins);
+            if (places)
+                place = (wins & (a->first + (int)i * a->width + (int)j)) | (place & ~wins);
         }
     *(egi_vec_at *)y = best;
-    if (index)
-        *(bytes_at *)index = __builtin_convertvector(place, bytes);
+    if (places)
+        put_places(&place, index);
 }
 
 static inline EGI_SIMD_BODY void largest_one(const window *a, const float *x, float *y, uint8_t *index)
@@ -94,36 +125,34 @@ static inline EGI_SIMD_BODY void largest_one(const window *a, const float *x, fl
         *index = (uint8_t)place;
 }
 
-/* May eight channels be read from the window's last pixel and written at y, where `end` ends this share? */
-static inline EGI_SIMD_BODY bool fits(const pool *p, const window *a, const float *x, const float *y, const float *end)
+static inline EGI_SIMD_BODY void max_pixel(const pool *p, const window *a, float *y, uint8_t *index, bool whole)
 {
-    return x + (a->rows - 1) * a->row + (a->cols - 1) * a->col + EGI_LANES <= p->large_end && y + EGI_LANES <= end;
-}
-
-static inline EGI_SIMD_BODY void max_pixel(const pool *p, const window *a, float *y, uint8_t *index, const float *end)
-{
-    for (int64_t c = 0; c < p->c; c += EGI_LANES) {
-        uint8_t *at = index ? index + c : NULL;
-        if (p->c - c < EGI_LANES && !fits(p, a, a->x + c, y + c, end))
-            for (int64_t i = c; i < p->c; i++)
-                largest_one(a, a->x + i, y + i, index ? index + i : NULL);
+    int64_t c = 0;
+    for (; c < (whole ? p->c : p->c / EGI_LANES * EGI_LANES); c += EGI_LANES)
+        if (!index)
+            largest(a, a->x + c, a->rows, a->cols, y + c, NULL, false);
         else if (a->rows == 2 && a->cols == 2)
-            largest(a, a->x + c, 2, 2, y + c, at);
+            largest(a, a->x + c, 2, 2, y + c, index + c, true);
         else
-            largest(a, a->x + c, a->rows, a->cols, y + c, at);
-    }
+            largest(a, a->x + c, a->rows, a->cols, y + c, index + c, true);
+    for (; c < p->c; c++)
+        largest_one(a, a->x + c, y + c, index ? index + c : NULL);
 }
 
 /* Rows [from, to) of the small side. */
 static inline EGI_SIMD_BODY void max_rows_body(const pool *p, int64_t from, int64_t to)
 {
-    const float *end = p->small + to * p->ow * p->c;
-    for (int64_t row = from; row < to; row++)
-        for (int64_t j = 0; j < p->ow; j++) {
-            const window a = window_at(p, row / p->oh, row % p->oh, j);
-            const int64_t at = (row * p->ow + j) * p->c;
-            max_pixel(p, &a, p->small + at, p->index ? p->index + at : NULL, end);
+    const int64_t size = p->ow * p->c;
+    const float *end = p->small + to * size;
+    for (int64_t row = from; row < to; row++) {
+        const window rows = window_rows(p, row / p->oh, row % p->oh);
+        float *y = p->small + row * size;
+        const bool whole = row_is_whole(p, &rows, y + size, end);
+        for (int64_t j = 0; j < p->ow; j++, y += p->c) {
+            const window a = window_cols(p, rows, j);
+            max_pixel(p, &a, y, p->index ? p->index + (y - p->small) : NULL, whole);
         }
+    }
 }
 EGI_SIMD(max_rows, (const pool *p, int64_t from, int64_t to), (p, from, to))
 
@@ -145,36 +174,39 @@ static eg_status run_max(const egi_kernel *k, const egi_control *control)
 
 /* --- mean --------------------------------------------------------------------------------------------------------- */
 
-static inline EGI_SIMD_BODY void mean_pixel(const pool *p, const window *a, float *y, const float *end)
+static inline EGI_SIMD_BODY void mean_pixel(const pool *p, const window *a, float *y, bool whole)
 {
     const float share = 1.0f / (float)(a->rows * a->cols);
-    for (int64_t c = 0; c < p->c; c += EGI_LANES) {
-        if (p->c - c < EGI_LANES && !fits(p, a, a->x + c, y + c, end)) {
-            for (int64_t k = c; k < p->c; k++) {
-                float sum = 0;
-                for (int64_t i = 0; i < a->rows; i++)
-                    for (int64_t j = 0; j < a->cols; j++)
-                        sum += a->x[k + i * a->row + j * a->col];
-                y[k] = sum * share;
-            }
-            continue;
-        }
+    int64_t c = 0;
+    for (; c < (whole ? p->c : p->c / EGI_LANES * EGI_LANES); c += EGI_LANES) {
         egi_vec sum = {0};
         for (int64_t i = 0; i < a->rows; i++)
             for (int64_t j = 0; j < a->cols; j++)
                 sum += *(const egi_vec_at *)(a->x + c + i * a->row + j * a->col);
         *(egi_vec_at *)(y + c) = sum * share;
     }
+    for (; c < p->c; c++) {
+        float sum = 0;
+        for (int64_t i = 0; i < a->rows; i++)
+            for (int64_t j = 0; j < a->cols; j++)
+                sum += a->x[c + i * a->row + j * a->col];
+        y[c] = sum * share;
+    }
 }
 
 static inline EGI_SIMD_BODY void mean_rows_body(const pool *p, int64_t from, int64_t to)
 {
-    const float *end = p->small + to * p->ow * p->c;
-    for (int64_t row = from; row < to; row++)
-        for (int64_t j = 0; j < p->ow; j++) {
-            const window a = window_at(p, row / p->oh, row % p->oh, j);
-            mean_pixel(p, &a, p->small + (row * p->ow + j) * p->c, end);
+    const int64_t size = p->ow * p->c;
+    const float *end = p->small + to * size;
+    for (int64_t row = from; row < to; row++) {
+        const window rows = window_rows(p, row / p->oh, row % p->oh);
+        float *y = p->small + row * size;
+        const bool whole = row_is_whole(p, &rows, y + size, end);
+        for (int64_t j = 0; j < p->ow; j++, y += p->c) {
+            const window a = window_cols(p, rows, j);
+            mean_pixel(p, &a, y, whole);
         }
+    }
 }
 EGI_SIMD(mean_rows, (const pool *p, int64_t from, int64_t to), (p, from, to))
 
@@ -212,51 +244,51 @@ eg_status egi_cpu_avgpool(egi_device *device, egi_kernel *out)
 /* --- gradients of windows that do not overlap: every input pixel is written once
  * -------------------------------------- */
 
-/* Eight channels of a window's row: dy where this place won, for each of its `cols` pixels from x on. */
-static inline EGI_SIMD_BODY void give(const float *dy, const uint8_t *index, int place, int64_t cols, int64_t c,
-                                      float *dx)
+/* One pixel's channels from one window: dy where `place` won. */
+static inline EGI_SIMD_BODY void give_one(const float *dy, const uint8_t *index, int place, int64_t c, bool whole,
+                                          float *dx)
 {
-    const egi_vec d = *(const egi_vec_at *)dy;
-    const egi_ivec won = __builtin_convertvector(*(const bytes_at *)index, egi_ivec);
-    for (int64_t j = 0; j < cols; j++)
-        *(egi_vec_at *)(dx + j * c) = (egi_vec)((egi_ivec)d & (egi_ivec)(won == place + (int)j));
+    int64_t k = 0;
+    for (; k < (whole ? c : c / EGI_LANES * EGI_LANES); k += EGI_LANES) {
+        const egi_vec d = *(const egi_vec_at *)(dy + k);
+        egi_ivec won;
+        get_places(index + k, &won);
+        *(egi_vec_at *)(dx + k) = (egi_vec)((egi_ivec)d & (egi_ivec)(won == place));
+    }
+    for (; k < c; k++)
+        dx[k] = index[k] == place ? dy[k] : 0;
 }
 
-/* One row of dx: window row `i`, its row `k`; i < 0: no window covers it. `end` ends this share of dx, `dy_end` dy. */
-static inline EGI_SIMD_BODY void give_row(const pool *p, int64_t n, int64_t i, int64_t k, float *dx, const float *end,
-                                          const float *dy_end)
+/* A row of whole windows two pixels wide that follow one another, of at most eight channels: the usual case. */
+static inline EGI_SIMD_BODY void give_pairs(const float *dy, const uint8_t *index, int place, int64_t windows,
+                                            int64_t c, float *dx)
 {
-    const int64_t width = p->g->window[1], c = p->c;
-    if (i < 0) {
-        memset(dx, 0, (size_t)(p->w * c) * sizeof *dx);
-        return;
+    for (int64_t j = 0; j < windows; j++, dy += c, index += c, dx += 2 * c) {
+        const egi_vec d = *(const egi_vec_at *)dy;
+        egi_ivec won;
+        get_places(index, &won);
+        *(egi_vec_at *)dx = (egi_vec)((egi_ivec)d & (egi_ivec)(won == place));
+        *(egi_vec_at *)(dx + c) = (egi_vec)((egi_ivec)d & (egi_ivec)(won == place + 1));
     }
+}
+
+/* One row of dx from row `k` of the windows whose outputs begin at dy. Pixels are written in order, because a vector
+ * over the last channels of one runs over into the next; `whole`: it may. */
+static inline EGI_SIMD_BODY void give_row(const pool *p, const float *dy, const uint8_t *index, int64_t k, bool whole,
+                                          float *dx)
+{
+    const int64_t width = p->g->window[1], stride = p->g->stride[1], c = p->c;
     int64_t done = 0; /* pixels of the row that are written */
-    for (int64_t j = 0; j < p->ow; j++) {
-        const int64_t left = j * p->g->stride[1] - p->g->pad[1], s0 = left < 0 ? 0 : left;
-        const int64_t cols = (left + width < p->w ? left + width : p->w) - s0;
-        const float *dy = p->small + ((n * p->oh + i) * p->ow + j) * c;
-        const uint8_t *index = p->index + (dy - p->small);
-        memset(dx + done * c, 0, (size_t)((s0 - done) * c) * sizeof *dx);
-        done = s0 + cols;
-        const int place = (int)(k * width + s0 - left);
-        /* A vector over channels c.. of pixel s spills on pixel s + 1, so pixels are written in order. */
-        const bool whole = dx + (done - 1) * c + (c + EGI_LANES - 1) / EGI_LANES * EGI_LANES <= end &&
-                           dy + (c + EGI_LANES - 1) / EGI_LANES * EGI_LANES <= dy_end;
-        if (whole && c <= EGI_LANES) {
-            if (cols == 2)
-                give(dy, index, place, 2, c, dx + s0 * c);
-            else
-                give(dy, index, place, cols, c, dx + s0 * c);
-            continue;
-        }
-        for (int64_t s = 0; s < cols; s++) {
-            float *to = dx + (s0 + s) * c;
-            int64_t q = 0;
-            for (; q < (whole ? c : c / EGI_LANES * EGI_LANES); q += EGI_LANES)
-                give(dy + q, index + q, place + (int)s, 1, c, to + q);
-            for (; q < c; q++)
-                to[q] = index[q] == place + s ? dy[q] : 0;
+    if (whole && c <= EGI_LANES && width == 2 && stride == 2 && p->g->pad[1] == 0 && 2 * p->ow <= p->w) {
+        give_pairs(dy, index, (int)(k * width), p->ow, c, dx);
+        done = 2 * p->ow;
+    } else {
+        for (int64_t j = 0; j < p->ow; j++, dy += c, index += c) {
+            const int64_t left = j * stride - p->g->pad[1], end = left + width < p->w ? left + width : p->w;
+            for (; done < left; done++)
+                memset(dx + done * c, 0, (size_t)c * sizeof *dx);
+            for (; done < end; done++)
+                give_one(dy, index, (int)(k * width + done - left), c, whole, dx + done * c);
         }
     }
     memset(dx + done * c, 0, (size_t)((p->w - done) * c) * sizeof *dx);
@@ -265,11 +297,20 @@ static inline EGI_SIMD_BODY void give_row(const pool *p, int64_t n, int64_t i, i
 /* Rows [from, to) of dx. */
 static inline EGI_SIMD_BODY void give_rows_body(const pool *p, int64_t from, int64_t to, const float *dy_end)
 {
-    const float *end = p->large + to * p->w * p->c;
+    const int64_t size = p->w * p->c;
+    const float *end = p->large + to * size;
     for (int64_t row = from; row < to; row++) {
+        float *dx = p->large + row * size;
         const int64_t at = row % p->h + p->g->pad[0], i = at / p->g->stride[0], k = at % p->g->stride[0];
-        give_row(p, row / p->h, i < p->oh && k < p->g->window[0] ? i : -1, k, p->large + row * p->w * p->c, end,
-                 dy_end);
+        if (i >= p->oh || k >= p->g->window[0]) { /* no window covers it */
+            memset(dx, 0, (size_t)size * sizeof *dx);
+            continue;
+        }
+        const int64_t from_small = (row / p->h * p->oh + i) * p->ow * p->c;
+        const float *dy = p->small + from_small;
+        const bool whole =
+            p->c % EGI_LANES == 0 || (dx + size + EGI_LANES <= end && dy + p->ow * p->c + EGI_LANES <= dy_end);
+        give_row(p, dy, p->index + from_small, k, whole, dx);
     }
 }
 EGI_SIMD(give_rows, (const pool *p, int64_t from, int64_t to, const float *dy_end), (p, from, to, dy_end))
@@ -327,7 +368,7 @@ static inline EGI_SIMD_BODY void spread_samples_body(const pool *p, int64_t from
     for (int64_t n = from; n < to; n++)
         for (int64_t i = 0; i < p->oh; i++)
             for (int64_t j = 0; j < p->ow; j++) {
-                const window a = window_at(p, n, i, j);
+                const window a = window_cols(p, window_rows(p, n, i), j);
                 const float *dy = p->small + ((n * p->oh + i) * p->ow + j) * p->c,
                             share = 1.0f / (float)(a.rows * a.cols);
                 float *dx = p->large + (a.x - p->large);
