@@ -147,7 +147,8 @@ static int refuse_unsupported(const cli_args *args, eg_context *context, bool *r
         *refused = true;
         if (args->json) {
             json_t *list = json_array();
-            for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n"))
+            char *rest;
+            for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
                 json_array_append_new(list, json_string(line));
             cli_print_json(json_pack("{s:s, s:o}", "file", args->paths.v[0], "unsupported", list));
         } else {

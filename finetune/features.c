@@ -62,7 +62,7 @@ static eg_status extract(extractor *x, const egi_source *source, const int64_t *
 eg_status egi_features(float **out, int64_t *dim, const eg_model *model, const egi_source *source, const int64_t *index,
                        int64_t n)
 {
-    extractor x = {NULL};
+    extractor x = {0};
     float *features = NULL;
     int64_t count = 0;
     eg_status status = compile(&x, model, source->output);
