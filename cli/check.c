@@ -23,11 +23,11 @@ static int run(const cli_args *args)
 {
     eg_context *context = NULL;
     eg_config *config = NULL;
-    const char *model_path = NULL;
+    char model_path[4096];
     int rc = cli_open(args, &context, &config);
     if (rc != CLI_OK)
         return rc;
-    rc = cli_job_config(args, config, &model_path);
+    rc = cli_job_config(args, config, model_path, sizeof model_path);
     if (rc == CLI_OK)
         rc = check(args, context, config, model_path);
     eg_config_free(config);

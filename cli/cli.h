@@ -103,8 +103,8 @@ int cli_print_json(json_t *object);
 /** Writes text to `path` through a temporary file and a rename; "-" or NULL: stdout. */
 int cli_save_text(const char *path, const char *text);
 
-/** Puts --data, --keep and MODEL into the configuration; *model_path is borrowed. For finetune and check. */
-int cli_job_config(const cli_args *args, eg_config *config, const char **model_path);
+/** Puts --data, --keep and MODEL into the configuration and copies the model's path out. For finetune and check. */
+int cli_job_config(const cli_args *args, eg_config *config, char *model_path, size_t room);
 
 /** Set by SIGINT and SIGTERM: the signal's number. */
 extern volatile int cli_signal;

@@ -179,7 +179,7 @@ static int join(eg_config *config, const char *key, const cli_list *list)
     return cli_check(CLI_AT_CONFIG, eg_config_set(config, key, text));
 }
 
-int cli_job_config(const cli_args *args, eg_config *config, const char **model_path)
+int cli_job_config(const cli_args *args, eg_config *config, char *model_path, size_t room)
 {
     if (args->data.n > 1) {
         fprintf(stderr, "engram: one --data, the new task; old tasks go to --keep\n");
@@ -192,9 +192,10 @@ int cli_job_config(const cli_args *args, eg_config *config, const char **model_p
         rc = cli_check(CLI_AT_CONFIG, eg_config_set(config, "model", args->paths.v[0]));
     if (rc != CLI_OK)
         return rc;
-    *model_path = args->paths.n ? args->paths.v[0] : eg_config_get(config, "model");
+    const char *model = args->paths.n ? args->paths.v[0] : eg_config_get(config, "model");
+    snprintf(model_path, room, "%s", model ? model : "");
     const char *data = eg_config_get(config, "data.new");
-    if (!*model_path || !**model_path) {
+    if (!*model_path) {
         fprintf(stderr, "engram: which model? give its path, or model: in the configuration\n");
         return CLI_USAGE;
     }
@@ -260,11 +261,11 @@ static int run(const cli_args *args)
 {
     eg_context *context = NULL;
     eg_config *config = NULL;
-    const char *model_path = NULL;
+    char model_path[4096];
     int rc = cli_open(args, &context, &config);
     if (rc != CLI_OK)
         return rc;
-    rc = cli_job_config(args, config, &model_path);
+    rc = cli_job_config(args, config, model_path, sizeof model_path);
     if (rc == CLI_OK)
         rc = run_job(args, context, config, model_path);
     eg_config_free(config);

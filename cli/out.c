@@ -21,7 +21,8 @@ void cli_catch_signals(void)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, not a silent death */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a full quota are write errors, not a silent death */
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 bool cli_colour(FILE *to)

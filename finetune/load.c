@@ -17,7 +17,9 @@ eg_status egi_run_own(egi_run *run, eg_dataset *data)
 static eg_status load_owned(egi_run *run, const eg_dataset **out, const char *path, eg_part part)
 {
     eg_dataset *d = NULL;
-    EG_TRY(eg_dataset_load(&d, run->context, path, part));
+    const eg_status status = eg_dataset_load(&d, run->context, path, part);
+    if (status != EG_OK) /* an input that cannot be read is a matter of the data; IO is left to what the run writes */
+        return status == EG_ERR_IO ? EG_ERR_DATA : status;
     EG_TRY(egi_run_own(run, d));
     *out = d;
     return EG_OK;
