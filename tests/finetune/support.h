@@ -11,6 +11,7 @@
 #include <vector>
 
 extern "C" {
+#include "checkpoints/keras_config.h"
 #include "core/context.h"
 #include "core/rng.h"
 #include "engram/engram.h"
@@ -80,23 +81,19 @@ struct Model {
     {
         eg_model_free(m);
     }
-    // A chain of layers: {"class_name": ..., "config": ...} each.
+    // A Sequential of layers: {"class_name": ..., "config": ...} each.
     static void chain(Model &out, eg_context *c, egi_dtype dtype, const egi_shape &input, const json_t *layers)
     {
-        int tensor = 0;
-        ASSERT_OK(egi_model_create(&out.m, c, dtype, 3));
-        ASSERT_OK(egi_model_add_input(out.m, &input, &tensor));
-        for (size_t i = 0; i < json_array_size(layers); i++) {
-            const json_t *layer = json_array_get(layers, i);
-            const char *name = json_string_value(json_object_get(layer, "class_name"));
-            int at = 0;
-            const egi_layer_type *type = egi_layer_type_find(name);
-            ASSERT_NE(nullptr, type) << name;
-            ASSERT_OK(egi_model_add_layer(out.m, type, json_object_get(layer, "config"), nullptr, &at));
-            ASSERT_OK(egi_model_call(out.m, at, &tensor, 1, -1, &tensor));
-        }
-        ASSERT_OK(egi_model_add_output(out.m, tensor));
-        ASSERT_OK(egi_model_finish(out.m));
+        json_t *shape = json_array(), *list = json_deep_copy(layers);
+        json_array_append_new(shape, json_null());
+        for (int i = 0; i < input.rank; i++)
+            json_array_append_new(shape, json_integer(input.dim[i]));
+        json_array_insert_new(list, 0,
+                              json_pack("{s:s, s:{s:o, s:s}}", "class_name", "InputLayer", "config", "batch_shape",
+                                        shape, "name", "input"));
+        Json config{json_pack("{s:s, s:{s:s, s:o}}", "class_name", "Sequential", "config", "name", "chain", "layers",
+                              list)};
+        ASSERT_OK(egi_keras_build(&out.m, c, config.j, dtype, 3));
     }
     static void chain(Model &out, eg_context *c, egi_dtype dtype, const egi_shape &input, const char *layers)
     {
