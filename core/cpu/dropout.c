@@ -3,40 +3,86 @@
 #include "core/ops/pointwise.h"
 #include "core/rng.h"
 
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #define BLOCKS 64 /* Philox blocks drawn side by side */
 
 typedef struct stream {
-    uint32_t number, step, key[2];
-    uint32_t keep; /* an element is dropped where its 24 random bits are less */
+    uint32_t number, step;
+    uint32_t keys[10][2]; /* of each round */
+    uint32_t keep;        /* an element is dropped where its 24 random bits are less */
     float scale;
 } stream;
 
-/* The words of blocks [first, first + BLOCKS): Philox4x32-10 as egi_philox_block() does it, side by side. */
-static inline EGI_SIMD_BODY void draw_body(const stream *s, uint64_t first, uint32_t *words)
+#if defined(__x86_64__)
+#define SIDE 2 /* independent chains hide the multiplications' latency */
+
+/* Philox4x32-10 of 4 SIDE counters, each in a lane of 64 bits: the product of two low halves is one instruction, and
+ * what is left in the high halves of other words does not matter. words: four of the first block, four of the second...
+ */
+__attribute__((target("avx2"))) static void draw_some(const stream *s, uint64_t first, uint32_t *words)
 {
-    const uint32_t number = s->number, step = s->step, key0 = s->key[0], key1 = s->key[1];
-#pragma omp simd
-    for (uint32_t b = 0; b < BLOCKS; b++) {
-        const uint64_t block = first + b;
-        uint32_t c0 = (uint32_t)block, c1 = number, c2 = step, c3 = EGI_RNG_DROPOUT | (uint32_t)(block >> 32) << 8;
-        uint32_t k0 = key0, k1 = key1;
-        for (int round = 0; round < 10; round++) {
-            const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-            const uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c1 = (uint32_t)p1;
-            c3 = (uint32_t)p0;
-            c0 = n0;
-            c2 = n2;
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
+    const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
+    __m256i c0[SIDE], c1[SIDE], c2[SIDE], c3[SIDE];
+    for (int i = 0; i < SIDE; i++) {
+        c0[i] = _mm256_add_epi64(_mm256_set1_epi64x((long long)first + 4 * i), _mm256_set_epi64x(3, 2, 1, 0));
+        c1[i] = _mm256_set1_epi64x(s->number);
+        c2[i] = _mm256_set1_epi64x(s->step);
+        c3[i] =
+            _mm256_or_si256(_mm256_set1_epi64x(EGI_RNG_DROPOUT), _mm256_slli_epi64(_mm256_srli_epi64(c0[i], 32), 8));
+    }
+    for (int round = 0; round < 10; round++) {
+        const __m256i k0 = _mm256_set1_epi64x(s->keys[round][0]), k1 = _mm256_set1_epi64x(s->keys[round][1]);
+        for (int i = 0; i < SIDE; i++) {
+            const __m256i p0 = _mm256_mul_epu32(m0, c0[i]), p1 = _mm256_mul_epu32(m1, c2[i]);
+            c0[i] = _mm256_xor_si256(_mm256_srli_epi64(p1, 32), _mm256_xor_si256(c1[i], k0));
+            c2[i] = _mm256_xor_si256(_mm256_srli_epi64(p0, 32), _mm256_xor_si256(c3[i], k1));
+            c1[i] = p1;
+            c3[i] = p0;
         }
-        words[4 * b] = c0;
-        words[4 * b + 1] = c1;
-        words[4 * b + 2] = c2;
-        words[4 * b + 3] = c3;
+    }
+    const __m256i low = _mm256_set1_epi64x(0xFFFFFFFF);
+    for (int i = 0; i < SIDE; i++) {
+        const __m256i a = _mm256_or_si256(_mm256_and_si256(c0[i], low), _mm256_slli_epi64(c1[i], 32));
+        const __m256i b = _mm256_or_si256(_mm256_and_si256(c2[i], low), _mm256_slli_epi64(c3[i], 32));
+        const __m256i even = _mm256_unpacklo_epi64(a, b), odd = _mm256_unpackhi_epi64(a, b); /* blocks 0, 2 and 1, 3 */
+        _mm256_storeu_si256((__m256i *)(words + 16 * i), _mm256_permute2x128_si256(even, odd, 0x20));
+        _mm256_storeu_si256((__m256i *)(words + 16 * i + 8), _mm256_permute2x128_si256(even, odd, 0x31));
     }
 }
-EGI_SIMD(draw, (const stream *s, uint64_t first, uint32_t *words), (s, first, words))
+
+static bool has_some(void)
+{
+    return __builtin_cpu_supports("avx2");
+}
+#else
+#define SIDE 1
+
+static void draw_some(const stream *s, uint64_t first, uint32_t *words)
+{
+    (void)s, (void)first, (void)words;
+}
+
+static bool has_some(void)
+{
+    return false;
+}
+#endif
+
+/* The words of blocks [first, first + BLOCKS), as egi_dropout_block() gives them. */
+static void draw(const stream *s, const egi_control *control, uint64_t first, uint32_t *words)
+{
+    const bool some = has_some();
+    for (uint64_t b = 0; some && b < BLOCKS; b += 4 * SIDE)
+        draw_some(s, first + b, words + 4 * b);
+    for (uint64_t b = 0; !some && b < BLOCKS; b++) {
+        const egi_philox block = egi_dropout_block(control, s->number, first + b);
+        memcpy(words + 4 * b, block.v, sizeof block.v);
+    }
+}
 
 static inline EGI_SIMD_BODY void mask_body(const stream *s, const uint32_t *words, const float *x, float *y, int64_t n)
 {
@@ -53,16 +99,19 @@ static void part(const egi_kernel *k, const egi_control *control, int64_t begin,
     const egi_dropout *a = k->args;
     const float *x = k->t[a->x].data;
     float *y = k->t[a->y].data;
-    const stream s = {
+    stream s = {
         .number = a->stream,
         .step = (uint32_t)control->step,
-        .key = {(uint32_t)control->seed, (uint32_t)(control->seed >> 32)},
         .keep = (uint32_t)ceil((double)a->rate * 0x1p24),
         .scale = (float)(1 / (1 - (double)a->rate)),
     };
+    for (uint32_t i = 0; i < 10; i++) {
+        s.keys[i][0] = (uint32_t)control->seed + i * 0x9E3779B9u;
+        s.keys[i][1] = (uint32_t)(control->seed >> 32) + i * 0xBB67AE85u;
+    }
     for (int64_t at = begin; at < end; at += 4 * BLOCKS) { /* `begin` is a multiple of 4 */
         uint32_t words[4 * BLOCKS];
-        draw(&s, (uint64_t)at / 4, words);
+        draw(&s, control, (uint64_t)at / 4, words);
         mask(&s, words, x + at, y + at, end - at < 4 * BLOCKS ? end - at : 4 * BLOCKS);
     }
 }

@@ -1,0 +1,203 @@
+/* What each operation's fast kernel reaches on its own: microseconds and GB/s (all its values read or written once) or
+ * GFLOP/s. micro [threads [operation]] */
+#include "core/cpu/cpu.h"
+#include "core/ops/ops.h"
+#include "core/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct job {
+    const egi_op *op;
+    egi_op_case k;
+} job;
+
+#define ALL(...)  EGI_STATIC_SHAPE(__VA_ARGS__)
+#define MLP       535818 /* parameters of 784-512-256-10 */
+#define IMAGES(c) ALL(64, 32, 32, c)
+#define NO(i)     (1u << (i))
+#define STRETCH(n)                          \
+    {                                       \
+        .begin = 0, .end = n, .lr_scale = 1 \
+    }
+
+static const egi_segment plain[] = {STRETCH(MLP)}, punished[] = {{.end = MLP, .lr_scale = 1, .l1 = 1e-5, .l2 = 1e-5}};
+#define UPDATE(name, s, no, ...)                                                                                 \
+    {                                                                                                            \
+        &egi_op_##name,                                                                                          \
+        {                                                                                                        \
+            .args = &(const egi_update){.segments = s, .n_segments = 1, __VA_ARGS__},                            \
+            .in = {ALL(MLP), ALL(MLP), ALL(MLP), ALL(MLP), ALL(MLP), ALL(MLP), {0}},                             \
+            .out = {ALL(MLP), ALL(MLP), ALL(MLP), {0}}, .in_absent = (no) | NO(6), .out_absent = ((no) >> 1 & 6) \
+        }                                                                                                        \
+    }
+#define ADAM      .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7
+#define NO_ANCHOR (NO(4) | NO(5))
+
+#define ACT(name)                                                                                                   \
+    {                                                                                                               \
+        &egi_op_activation,                                                                                         \
+        {                                                                                                           \
+            .args = &(const egi_activation){.act = EGI_ACT_##name, .max_value = -1}, .in = {ALL(1 << 20)}, .out = { \
+                ALL(1 << 20)                                                                                        \
+            }                                                                                                       \
+        }                                                                                                           \
+    }
+#define NORM(c)                                                                          \
+    {&egi_op_batchnorm,                                                                  \
+     {.args = &(const egi_batchnorm){.epsilon = 1e-3f, .momentum = 0.99f},               \
+      .in = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)},                                 \
+      .out = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)}}},                              \
+        {&egi_op_batchnorm_grad,                                                         \
+         {.args = &(const egi_batchnorm_grad){0},                                        \
+          .in = {IMAGES(c), IMAGES(c), ALL(c), ALL(c), ALL(c)},                          \
+          .out = {IMAGES(c), ALL(c), ALL(c)}}},                                          \
+    {                                                                                    \
+        &egi_op_batchnorm_infer,                                                         \
+        {                                                                                \
+            .args = &(const egi_batchnorm_infer){.epsilon = 1e-3f, .act = EGI_ACT_RELU}, \
+            .in = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)}, .out = {                  \
+                IMAGES(c)                                                                \
+            }                                                                            \
+        }                                                                                \
+    }
+
+static const job jobs[] = {
+    {&egi_op_copy, {.args = &(const egi_copy){0}, .in = {ALL(1 << 20)}, .out = {ALL(1 << 20)}}},
+    {&egi_op_add, {.args = &(const egi_add){0}, .in = {ALL(1 << 20), ALL(1 << 20)}, .out = {ALL(1 << 20)}}},
+    ACT(RELU),
+    ACT(SIGMOID),
+    ACT(TANH),
+    ACT(GELU),
+    ACT(SOFTPLUS),
+    {&egi_op_dropout, {.args = &(const egi_dropout){.rate = 0.5f}, .in = {ALL(1 << 20)}, .out = {ALL(1 << 20)}}},
+    NORM(16),
+    NORM(64),
+    NORM(3),
+    {&egi_op_softmax, {.args = &(const egi_softmax){0}, .in = {ALL(128, 10)}, .out = {ALL(128, 10)}}},
+    {&egi_op_softmax, {.args = &(const egi_softmax){0}, .in = {ALL(128, 1000)}, .out = {ALL(128, 1000)}}},
+    {&egi_op_softmax_xent,
+     {.args = &(const egi_softmax_xent){.scale = 1},
+      .in = {ALL(128, 10), ALL(128), {0}, {0}},
+      .out = {{0}, ALL(128, 10), {0}},
+      .in_absent = NO(2) | NO(3),
+      .fill = {0, EGI_FILL_LABELS}}},
+    {&egi_op_softmax_xent,
+     {.args = &(const egi_softmax_xent){.scale = 1},
+      .in = {ALL(128, 1000), ALL(128), {0}, {0}},
+      .out = {{0}, ALL(128, 1000), {0}},
+      .in_absent = NO(2) | NO(3),
+      .fill = {0, EGI_FILL_LABELS}}},
+    UPDATE(sgd, plain, NO(2) | NO(3) | NO_ANCHOR, .momentum = 0),
+    UPDATE(sgd, plain, NO(3) | NO_ANCHOR, .momentum = 0.9),
+    UPDATE(adam, plain, NO_ANCHOR, ADAM),
+    UPDATE(adam, punished, NO_ANCHOR, ADAM),
+    UPDATE(adam, plain, 0, ADAM),
+    UPDATE(rmsprop, plain, NO(2) | NO_ANCHOR, .rho = 0.9, .epsilon = 1e-7),
+};
+
+typedef struct setup {
+    egi_plan *plan;
+    void *memory[EGI_MAX_IN + EGI_MAX_OUT];
+    int n;
+    size_t bytes;
+} setup;
+
+static egi_val bind(setup *s, const egi_shape *shape, egi_fill fill)
+{
+    const egi_dtype dtype = fill == EGI_FILL_LABELS ? EGI_I32 : EGI_F32;
+    const int64_t n = egi_shape_count(shape);
+    void *data = aligned_alloc(64, ((size_t)n * 4 + 63) / 64 * 64);
+    const egi_tensor t = {.data = data, .dtype = dtype, .shape = *shape};
+    for (int64_t i = 0; i < n; i++)
+        egi_set(&t, i, dtype == EGI_I32 ? (double)(i % 10) : 0.1 + (double)(i * 7919 % 1000) / 2000);
+    s->memory[s->n++] = data;
+    return egi_plan_bind(s->plan, dtype, *shape, data);
+}
+
+static eg_status make(setup *s, eg_context *c, const job *j)
+{
+    const egi_op *op = j->op;
+    char args[512];
+    memcpy(args, j->k.args, op->size);
+    EG_TRY(egi_plan_create(&s->plan, c, 1, EGI_F32, true));
+    for (int i = 0; op->in[i]; i++)
+        if (!(j->k.in_absent >> i & 1)) {
+            *egi_arg_ref(args, op->in[i]) = bind(s, &j->k.in[i], j->k.fill[i]);
+            s->bytes += 4 * (size_t)egi_shape_count(&j->k.in[i]);
+        }
+    for (int i = 0; op->out[i]; i++)
+        if (!(j->k.out_absent >> i & 1)) {
+            if (egi_arg(args, op->out[i]) == EGI_NONE)
+                *egi_arg_ref(args, op->out[i]) = bind(s, &j->k.out[i], EGI_FILL_NORMAL);
+            s->bytes += 4 * (size_t)egi_shape_count(&j->k.out[i]);
+        }
+    EG_TRY(egi_plan_emit(s->plan, op, args));
+    return egi_plan_compile(s->plan);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+#define ROUNDS 51
+
+static eg_status measure(const setup *s, double *median)
+{
+    const egi_control control = {.seed = 1, .lr = 1e-6, .strength = 1};
+    double seconds[ROUNDS];
+    for (int i = 0; i < ROUNDS; i++) {
+        const double begin = now();
+        EG_TRY(egi_plan_run(s->plan, &control));
+        seconds[i] = now() - begin;
+    }
+    qsort(seconds, ROUNDS, sizeof *seconds, ascending);
+    *median = seconds[ROUNDS / 2];
+    return EG_OK;
+}
+
+static eg_status run_job(eg_context *c, const job *j)
+{
+    setup s = {0};
+    double seconds = 0;
+    eg_status status = make(&s, c, j);
+    if (status == EG_OK)
+        status = measure(&s, &seconds);
+    if (status == EG_OK)
+        printf("%-20s %-18s %10.1f us %8.2f GB/s\n", j->op->name, egi_shape_format(&j->k.in[0]).s, seconds * 1e6,
+               (double)s.bytes / seconds * 1e-9);
+    egi_plan_free(s.plan);
+    for (int i = 0; i < s.n; i++)
+        free(s.memory[i]);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const egi_device_type *const types[] = {&egi_device_cpu, NULL};
+    eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
+    options.threads = argc > 1 ? atoi(argv[1]) : 0;
+    eg_context *c;
+    eg_status status = egi_context_create(&c, &options, types);
+    if (status == EG_OK) {
+        printf("%s\n", eg_context_describe(c));
+        for (size_t i = 0; i < sizeof jobs / sizeof *jobs && status == EG_OK; i++)
+            if (argc < 3 || strcmp(argv[2], jobs[i].op->name) == 0)
+                status = run_job(c, &jobs[i]);
+        eg_context_free(c);
+    }
+    if (status != EG_OK)
+        fprintf(stderr, "%s\n", eg_last_message());
+    return status != EG_OK;
+}
