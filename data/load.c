@@ -49,6 +49,10 @@ static eg_status unknown_format(const egi_source *s)
 {
     char list[400] = "";
     size_t at = 0;
+    if (s->head_bytes >= 8 && memcmp(s->head, "\x89HDF\r\n\x1a\n", 8) == 0)
+        return egi_fail(EG_ERR_DATA,
+                        "%s: unsupported: an HDF5 file as a data set; write its arrays with numpy.savez(x=..., y=...)",
+                        s->path);
     for (int i = 0; i < N_READERS && at < sizeof list; i++)
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", readers[i]->accepts);
     return egi_fail(EG_ERR_DATA, "%s: not a data set; wanted %s", s->path, list);

@@ -50,9 +50,10 @@ EG_API int32_t eg_dataset_label(const eg_dataset *dataset, int64_t index);
 /** Where example `index` came from: a file name, or "name[index]". Owner: the data set; valid until the next call. */
 EG_API const char *eg_dataset_source(const eg_dataset *dataset, int64_t index);
 
-/** Examples [first, first + count) of an input as stored, converted to f32, nothing else done to them. y: (count, shape of the input), the
- *  caller's. Errors: ARG. */
-EG_API EG_MUST_USE eg_status eg_dataset_read(const eg_dataset *dataset, int input, int64_t first, int64_t count, float *y);
+/** Examples [first, first + count) of an input as stored, converted to f32, nothing else done to them. y: (count, shape
+ * of the input), the caller's. Errors: ARG. */
+EG_API EG_MUST_USE eg_status eg_dataset_read(const eg_dataset *dataset, int input, int64_t first, int64_t count,
+                                             float *y);
 
 /** Examples of `b` whose bytes are equal to an example of `a` (by 128-bit hash of the stored bytes). Errors: NOMEM. */
 EG_API EG_MUST_USE eg_status eg_dataset_duplicates(const eg_dataset *a, const eg_dataset *b, int64_t *count);

@@ -16,6 +16,7 @@ TEST_F(Hostile, Paths)
     Refused(folder / "nowhere:train", EG_ERR_IO, {"nowhere: cannot open"});
     Refused(folder, EG_ERR_DATA, {"not a data set; wanted a folder of IDX files", ".npz", ".csv", "PNG"});
     Refused(Put("text.txt", "hello"), EG_ERR_DATA, {"text.txt: not a data set"});
+    Refused(Put("a.h5", "\x89HDF\r\n\x1a\n........"), EG_ERR_DATA, {"unsupported: an HDF5 file", "numpy.savez"});
     Refused(Put("empty", ""), EG_ERR_DATA, {"not a data set"});
     ASSERT_EQ(0, mkfifo((folder / "pipe.csv").c_str(), 0600));
     Refused(folder / "pipe.csv", EG_ERR_IO, {"pipe.csv: wanted a file, found something"});
