@@ -1,11 +1,12 @@
 /* Sums of columns: rows are dealt to the team, whose sums are added in order. */
 #include "core/cpu/direct.h"
+#include "core/cpu/finish.h"
+#include "core/cpu/parallel.h"
 #include "core/ops/dense.h"
 
 #include <string.h>
 
-#define TEAM_MIN 32768
-#define BLOCK    256 /* rows that are summed by themselves, so that errors do not grow with the number of rows */
+#define BLOCK 256 /* rows that are summed by themselves, so that errors do not grow with the number of rows */
 
 /* sum_j += x_ij over rows [0, rows). */
 static inline EGI_SIMD_BODY void add_rows_body(const float *x, int64_t rows, int64_t c, float *sum)
@@ -36,17 +37,11 @@ EGI_SIMD(add_rows, (const float *x, int64_t rows, int64_t c, float *sum), (x, ro
 
 static int team(const egi_kernel *k, int64_t elements)
 {
-    return elements < TEAM_MIN ? 1 : egi_cpu_threads(k);
+    return elements < EGI_CPU_SERIAL ? 1 : egi_cpu_threads(k);
 }
 
-static eg_status run_column_sum(const egi_kernel *k, const egi_control *control)
+void egi_cpu_sum_columns(const egi_kernel *k, const float *x, int64_t rows, int64_t c, float *sums, float *y)
 {
-    (void)control;
-    const egi_column_sum *a = k->args;
-    const egi_tensor *t = &k->t[a->x];
-    const int64_t c = t->shape.dim[t->shape.rank - 1], rows = egi_shape_span(&t->shape, 0, t->shape.rank - 1);
-    const float *x = t->data;
-    float *sums = k->scratch, *y = k->t[a->y].data;
     const int threads = team(k, rows * c);
 #pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
     for (int thread = 0; thread < threads; thread++) {
@@ -59,6 +54,15 @@ static eg_status run_column_sum(const egi_kernel *k, const egi_control *control)
     }
     memset(y, 0, (size_t)c * sizeof *y);
     add_rows(sums, threads, c, y);
+}
+
+static eg_status run_column_sum(const egi_kernel *k, const egi_control *control)
+{
+    (void)control;
+    const egi_column_sum *a = k->args;
+    const egi_tensor *t = &k->t[a->x];
+    const int64_t c = t->shape.dim[t->shape.rank - 1], rows = egi_shape_span(&t->shape, 0, t->shape.rank - 1);
+    egi_cpu_sum_columns(k, t->data, rows, c, k->scratch, k->t[a->y].data);
     return EG_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define MAX_ROWS 9
+#define WIDE     (2 * EGI_LANES)
 
 typedef struct direct_dw {
     egi_direct_frame frame;
@@ -13,18 +14,19 @@ typedef struct direct_dw {
     int64_t oh, ow, in_row, in_col, chunk; /* chunk: output rows that fit the first cache together with their input */
     int64_t samples;
     int parts, threads;
-    bool square;
+    bool square, gathers,
+        overruns; /* gathers: dy is copied block by block; overruns: whole vectors reach beyond a pixel */
     const float *x, *dy;
     float *dw, *db;
-    int64_t sums_at, sums,
-        ends_at; /* in the scratch, floats: frames, then a block of sums a thread, then the last sample's dy */
+    /* In the scratch, floats: frames, then sums a thread, then blocks of dy a thread, then the last sample's dy. */
+    int64_t sums_at, sums, blocks_at, ends_at;
 } direct_dw;
 
-/* `n` kernel rows by `vectors` vectors, over output rows [from, to): adds to `sum`. */
+/* Kernel rows by vectors of channels, over `rows` output rows: adds to `sum`. */
 typedef struct tile {
     const float *x[MAX_ROWS], *dy;
     float *sum[MAX_ROWS];
-    int64_t from, to, cols, in_row, in_col, out_row, out_col;
+    int64_t rows, cols, in_row, in_col, out_row, out_col;
 } tile;
 
 static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const int vectors)
@@ -33,7 +35,7 @@ static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const i
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++)
             sum[r][v] = *(const egi_vec_at *)(t->sum[r] + v * EGI_LANES);
-    for (int64_t i = t->from; i < t->to; i++) {
+    for (int64_t i = 0; i < t->rows; i++) {
         const float *x[MAX_ROWS], *dy = t->dy + i * t->out_row;
         for (int r = 0; r < rows; r++)
             x[r] = t->x[r] + i * t->in_row;
@@ -76,12 +78,10 @@ EGI_SIMD(bias, (const float *dy, int64_t pixels, int64_t f, int64_t width, float
 
 /* --- one sample --------------------------------------------------------------------------------------------------- */
 
-static void rows_of_chunk(const direct_dw *d, tile *t, const float *image, const float *dy, float *sums,
-                          int64_t channel)
+static void rows_of_chunk(const direct_dw *d, tile *t, const float *image, float *sums, int64_t channel)
 {
     const bool wide = d->width - channel > EGI_LANES;
     const int rows = wide ? 6 : MAX_ROWS;
-    t->dy = dy + channel;
     for (int64_t first = 0; first < d->n_rows; first += rows) {
         for (int r = 0; r < rows; r++) {
             const int64_t row =
@@ -96,14 +96,37 @@ static void rows_of_chunk(const direct_dw *d, tile *t, const float *image, const
     }
 }
 
-/* Adds output rows [from, to) of a sample to the sums: kernel rows first, then the bias. */
-static void sample_rows(const direct_dw *d, const float *image, const float *dy, float *sums, int64_t from, int64_t to)
+/* Copies one block of channels of a chunk's pixels side by side: far apart they would fall into few sets of the cache.
+ */
+static void gather_block(const direct_dw *d, const float *dy, int64_t pixels, int64_t channel, float *block)
 {
-    tile t = {.cols = d->ow, .in_row = d->in_row, .in_col = d->in_col, .out_row = d->ow * d->f, .out_col = d->f};
-    for (t.from = from; t.from < to; t.from = t.to) {
-        t.to = t.from + d->chunk < to ? t.from + d->chunk : to;
-        for (int64_t channel = 0; channel < d->width; channel += 2 * EGI_LANES)
-            rows_of_chunk(d, &t, image, dy, sums, channel);
+    const int64_t n = d->f - channel < WIDE ? d->f - channel : WIDE;
+    for (int64_t p = 0; p < pixels; p++, dy += d->f, block += WIDE) {
+        if (n == WIDE) {
+            memcpy(block, dy + channel, WIDE * sizeof *block);
+            continue;
+        }
+        for (int64_t c = 0; c < WIDE; c++)
+            block[c] = c < n ? dy[channel + c] : 0;
+    }
+}
+
+/* Adds output rows [from, to) of a sample to the sums: kernel rows first, then the bias. block: room for a chunk of one
+ * block of channels. */
+static void sample_rows(const direct_dw *d, const float *image, const float *dy, float *sums, float *block,
+                        int64_t from, int64_t to)
+{
+    const int64_t step = d->gathers ? WIDE : d->f;
+    tile t = {.cols = d->ow, .in_row = d->in_row, .in_col = d->in_col, .out_row = d->ow * step, .out_col = step};
+    for (int64_t row = from; row < to; row += t.rows) {
+        const float *chunk = dy + row * d->ow * d->f;
+        t.rows = to - row < d->chunk ? to - row : d->chunk;
+        for (int64_t channel = 0; channel < d->width; channel += WIDE) {
+            if (d->gathers)
+                gather_block(d, chunk, t.rows * d->ow, channel, block);
+            t.dy = d->gathers ? block : chunk + channel;
+            rows_of_chunk(d, &t, image + row * d->in_row, sums, channel);
+        }
     }
     if (d->db)
         bias(dy + from * d->ow * d->f, (to - from) * d->ow, d->f, d->width, sums + d->n_rows * d->width);
@@ -130,17 +153,15 @@ EGI_SIMD(add, (const float *x, int64_t n, float *sum), (x, n, sum))
 static const float *gradient_of(const direct_dw *d, int64_t sample, float *scratch)
 {
     const int64_t size = d->oh * d->ow * d->f;
-    if (d->f == d->width || sample < d->samples - 1)
-        return d->dy + sample * size;
-    float *copy = scratch + d->ends_at;
-    return copy;
+    return d->overruns && sample == d->samples - 1 ? scratch + d->ends_at : d->dy + sample * size;
 }
 
 static void share(const direct_dw *d, float *scratch, int thread)
 {
     float *copy = scratch + thread * egi_direct_frame_size(&d->frame), *sums = scratch + d->sums_at + thread * d->sums;
+    float *block = scratch + d->blocks_at + thread * d->chunk * d->ow * WIDE;
     const bool copies = egi_direct_copies(&d->frame);
-    const int64_t block = (d->n_rows + 1) * d->width;
+    const int64_t all = (d->n_rows + 1) * d->width;
     int64_t from, to;
     egi_cpu_share(d->samples * d->parts, 1, thread, d->threads, &from, &to);
     memset(sums, 0, (size_t)d->sums * sizeof *sums);
@@ -153,10 +174,10 @@ static void share(const direct_dw *d, float *scratch, int thread)
         egi_cpu_share(d->oh, 1, (int)(u % d->parts), d->parts, &begin, &end);
         if (copies)
             egi_direct_frame_fill(&d->frame, x, copy);
-        sample_rows(d, copies ? copy : x, gradient_of(d, sample, scratch), sums, begin, end);
+        sample_rows(d, copies ? copy : x, gradient_of(d, sample, scratch), sums, block, begin, end);
         if (d->square) { /* the sample's gradient becomes its square, added behind */
-            add_square(sums, block, sums + block);
-            memset(sums, 0, (size_t)block * sizeof *sums);
+            add_square(sums, all, sums + all);
+            memset(sums, 0, (size_t)all * sizeof *sums);
         }
     }
 }
@@ -177,7 +198,7 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
     const direct_dw *d = k->state;
     float *scratch = k->scratch;
     const int64_t last = d->oh * d->ow * d->f;
-    if (d->f != d->width && d->samples > 0) {
+    if (d->overruns && d->samples > 0) {
         memcpy(scratch + d->ends_at, d->dy + (d->samples - 1) * last, (size_t)last * sizeof(float));
         memset(scratch + d->ends_at + last, 0, EGI_LANES * sizeof(float));
     }
@@ -241,9 +262,11 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     geometry(d, s, g);
     d->sums = (d->n_rows + 1) * d->width * (d->square ? 2 : 1);
     d->sums_at = egi_direct_copies(&d->frame) ? d->threads * egi_direct_frame_size(&d->frame) : 0;
-    d->ends_at = d->sums_at + d->threads * d->sums;
-    const int64_t ends = d->f == d->width ? 0 : s->oh * s->ow * s->f + EGI_LANES;
-    out->scratch_bytes = (size_t)(d->ends_at + ends) * sizeof(float);
+    d->gathers = d->f > WIDE;
+    d->overruns = d->f != d->width;
+    d->blocks_at = d->sums_at + d->threads * d->sums;
+    d->ends_at = d->blocks_at + (d->gathers ? d->threads * d->chunk * d->ow * WIDE : 0);
+    out->scratch_bytes = (size_t)(d->ends_at + (d->overruns ? s->oh * s->ow * s->f + EGI_LANES : 0)) * sizeof(float);
     out->state = d;
     out->run = run;
     out->destroy = destroy;
