@@ -1,7 +1,9 @@
 /* engram VERB ...: finds the verb, parses its arguments, runs it. */
 #include "cli/cli.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 extern const cli_verb cli_finetune_verb, cli_eval_verb, cli_predict_verb, cli_inspect_verb, cli_check_verb,
     cli_compare_verb, cli_config_verb, cli_doctor_verb;
@@ -31,6 +33,17 @@ static int unknown_verb(const char *name)
     fprintf(stderr, "engram: no verb '%s'%s%s%s; engram --help lists them\n", name, near ? ", did you mean '" : "",
             near ? near : "", near ? "'" : "");
     return CLI_USAGE;
+}
+
+/* GNU OpenMP lets idle threads spin for milliseconds, which costs a busy machine most of its speed, and reads how long
+ * from the environment before main() begins. So the command sets it, unless the user did, and starts itself again.
+ * About 100 us of spinning covers the gaps inside a step. */
+static void wait_passively(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("GOMP_SPINCOUNT", "10000", 0) == 0)
+        execv("/proc/self/exe", argv); /* comes back only when it failed: then the spinning stays */
 }
 
 static int run_verb(const cli_verb *verb, int argc, char **argv)
@@ -63,6 +76,7 @@ int main(int argc, char **argv)
     }
     for (int i = 0; cli_verbs[i]; i++)
         if (strcmp(argv[1], cli_verbs[i]->name) == 0) {
+            wait_passively(argv);
             const int rc = run_verb(cli_verbs[i], argc - 2, argv + 2);
             if (fflush(stdout) != 0 && rc == CLI_OK) {
                 fprintf(stderr, "engram: standard output could not be written\n");
