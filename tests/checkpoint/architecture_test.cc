@@ -9,8 +9,13 @@ class Architecture : public CheckpointTest
   protected:
     struct Json {
         json_t *p;
-        explicit Json(json_t *json) : p(json) {}
-        ~Json() { json_decref(p); }
+        explicit Json(json_t *json) : p(json)
+        {
+        }
+        ~Json()
+        {
+            json_decref(p);
+        }
     };
 
     eg_status Build(const std::string &text, Model *out = nullptr, int major = 2)
@@ -36,7 +41,8 @@ class Architecture : public CheckpointTest
     }
 };
 
-std::string Layer(const std::string &class_name, const std::string &name, const std::string &config, const std::string &nodes)
+std::string Layer(const std::string &class_name, const std::string &name, const std::string &config,
+                  const std::string &nodes)
 {
     return R"({"class_name": ")" + class_name + R"(", "name": ")" + name + R"(", "config": {"name": ")" + name + "\"" +
            (config.empty() ? "" : ", " + config) + R"(}, "inbound_nodes": )" + nodes + "}";
@@ -55,14 +61,16 @@ std::string Dense(const std::string &name, const std::string &from, int units = 
 std::string Functional(const std::string &layers, const std::string &in = R"([["x", 0, 0]])",
                        const std::string &out = R"([["d", 0, 0]])")
 {
-    return R"({"class_name": "Functional", "config": {"name": "m", "layers": [)" + layers + R"(], "input_layers": )" + in +
-           R"(, "output_layers": )" + out + "}}";
+    return R"({"class_name": "Functional", "config": {"name": "m", "layers": [)" + layers + R"(], "input_layers": )" +
+           in + R"(, "output_layers": )" + out + "}}";
 }
 
 TEST_F(Architecture, LayersInAnyOrder)
 {
     Model m;
-    ASSERT_EQ(EG_OK, Build(Functional(Dense("d", "b", 2) + "," + Dense("b", "a", 3) + "," + Dense("a", "x") + "," + Input("x")), &m))
+    ASSERT_EQ(
+        EG_OK,
+        Build(Functional(Dense("d", "b", 2) + "," + Dense("b", "a", 3) + "," + Dense("a", "x") + "," + Input("x")), &m))
         << eg_last_message();
     EXPECT_EQ(4, m->n_layers);
     EXPECT_EQ(6, m->n_params);
@@ -74,7 +82,8 @@ TEST_F(Architecture, SharedLayersHaveOneSetOfParameters)
     Model m;
     const std::string shared = Layer("Dense", "s", "\"units\": 4", R"([[["x", 0, 0, {}]], [["s", 0, 0, {}]]])");
     ASSERT_EQ(EG_OK, Build(Functional(Input("x") + "," + shared + "," +
-                                      Layer("Add", "d", "", R"([[["s", 0, 0, {}], ["s", 1, 0, {}]]])")), &m))
+                                      Layer("Add", "d", "", R"([[["s", 0, 0, {}], ["s", 1, 0, {}]]])")),
+                           &m))
         << eg_last_message();
     EXPECT_EQ(2, m->n_params);
     EXPECT_EQ(4, m->n_calls); // x, s twice, d
@@ -85,7 +94,8 @@ TEST_F(Architecture, OutputsAsOneReferenceOrAsAnObject)
     Model m;
     ASSERT_EQ(EG_OK, Build(Functional(Input("x") + "," + Dense("d", "x"), R"(["x", 0, 0])", R"(["d", 0, 0])"), &m));
     ASSERT_EQ(EG_OK, Build(Functional(Input("x") + "," + Dense("d", "x"), R"({"in": ["x", 0, 0]})",
-                                      R"({"one": ["d", 0, 0], "two": ["x", 0, 0]})"), &m));
+                                      R"({"one": ["d", 0, 0], "two": ["x", 0, 0]})"),
+                           &m));
     EXPECT_EQ(2, m->n_outputs);
 }
 
@@ -111,23 +121,28 @@ TEST_F(Architecture, Refusals)
                   Functional(x + Layer("Dense", "d", "\"units\": 2", R"([[["x", 3, 0, {}]]])")));
     ExpectRefused(EG_ERR_FORMAT, "output 1 of 'x'",
                   Functional(x + Layer("Dense", "d", "\"units\": 2", R"([[["x", 0, 1, {}]]])")));
-    ExpectRefused(EG_ERR_FORMAT, "call -1", Functional(x + Layer("Dense", "d", "\"units\": 2", R"([[["x", -1, 0, {}]]])")));
+    ExpectRefused(EG_ERR_FORMAT, "call -1",
+                  Functional(x + Layer("Dense", "d", "\"units\": 2", R"([[["x", -1, 0, {}]]])")));
     ExpectRefused(EG_ERR_FORMAT, "input [layer, call, output]",
                   Functional(x + Layer("Dense", "d", "\"units\": 2", R"([[["x", "0", 0]]])")));
     ExpectRefused(EG_ERR_FORMAT, "not among input_layers", Functional(x + Input("y") + "," + Dense("d", "x")));
     ExpectRefused(EG_ERR_FORMAT, "input_layers names 'd'", Functional(x + Dense("d", "x"), R"([["d", 0, 0]])"));
-    ExpectRefused(EG_ERR_FORMAT, "'output_layers' refers", Functional(x + Dense("d", "x"), R"([["x", 0, 0]])", R"([["z", 0, 0]])"));
+    ExpectRefused(EG_ERR_FORMAT, "'output_layers' refers",
+                  Functional(x + Dense("d", "x"), R"([["x", 0, 0]])", R"([["z", 0, 0]])"));
     ExpectRefused(EG_ERR_FORMAT, "output_layers", Functional(x + Dense("d", "x"), R"([["x", 0, 0]])", "null"));
     ExpectRefused(EG_ERR_FORMAT, "has no input", Functional(x + Layer("Dense", "d", "\"units\": 2", "[[]]")));
-    ExpectRefused(EG_ERR_FORMAT, "units", Functional(x + Layer("Dense", "d", "\"units\": \"many\"", R"([[["x", 0, 0]]])")));
+    ExpectRefused(EG_ERR_FORMAT, "units",
+                  Functional(x + Layer("Dense", "d", "\"units\": \"many\"", R"([[["x", 0, 0]]])")));
     ExpectRefused(EG_ERR_FORMAT, "units", Functional(x + Layer("Dense", "d", "", R"([[["x", 0, 0]]])")));
     ExpectRefused(EG_ERR_FORMAT, "units", Functional(x + Layer("Dense", "d", "\"units\": -3", R"([[["x", 0, 0]]])")));
     ExpectRefused(EG_ERR_UNSUPPORTED, "is open", Functional(Input("x", "[null, null, 3]") + "," + Dense("d", "x")));
     ExpectRefused(EG_ERR_FORMAT, "batch_shape", Functional(Input("x", "[null, -3]") + "," + Dense("d", "x")));
     ExpectRefused(EG_ERR_FORMAT, "a shape", Functional(Input("x", "7") + "," + Dense("d", "x")));
-    ExpectRefused(EG_ERR_SHAPE, "layer 'd'", Functional(Input("x", "[null, 1099511627776]") + "," + Dense("d", "x", 1000000)));
+    ExpectRefused(EG_ERR_SHAPE, "layer 'd'",
+                  Functional(Input("x", "[null, 1099511627776]") + "," + Dense("d", "x", 1000000)));
     ExpectRefused(EG_ERR_UNSUPPORTED, "shape of its input",
-                  R"({"class_name": "Sequential", "config": {"name": "s", "layers": [)" + Layer("Dense", "d", "\"units\": 2", "[]") + "]}}");
+                  R"({"class_name": "Sequential", "config": {"name": "s", "layers": [)" +
+                      Layer("Dense", "d", "\"units\": 2", "[]") + "]}}");
     ExpectRefused(EG_ERR_UNSUPPORTED, "training=True",
                   Functional(x + Layer("Dropout", "d", "\"rate\": 0.5", R"([[["x", 0, 0, {"training": true}]]])")));
     ExpectRefused(EG_ERR_UNSUPPORTED, "the argument 'y'",
@@ -136,10 +151,11 @@ TEST_F(Architecture, Refusals)
 
 TEST_F(Architecture, AllUnsupportedLayersAtOnce)
 {
-    const std::string text = Functional(
-        Input("x") + "," + Layer("LSTM", "rnn", "\"units\": 2", R"([[["x", 0, 0]]])") + "," +
-        Layer("Conv2D", "c", R"("filters": 2, "kernel_size": [1, 1], "data_format": "channels_first")", R"([[["rnn", 0, 0]]])") + "," +
-        Layer("Lambda", "d", "", R"([[["c", 0, 0]]])"));
+    const std::string text =
+        Functional(Input("x") + "," + Layer("LSTM", "rnn", "\"units\": 2", R"([[["x", 0, 0]]])") + "," +
+                   Layer("Conv2D", "c", R"("filters": 2, "kernel_size": [1, 1], "data_format": "channels_first")",
+                         R"([[["rnn", 0, 0]]])") +
+                   "," + Layer("Lambda", "d", "", R"([[["c", 0, 0]]])"));
     ExpectRefused(EG_ERR_UNSUPPORTED, "3 unsupported layers: rnn (LSTM), c (Conv2D), d (Lambda)", text);
     json_t *config = nullptr;
     char *lines = nullptr;
@@ -157,11 +173,16 @@ TEST_F(Architecture, AllUnsupportedLayersAtOnce)
 
 TEST_F(Architecture, OperationsOfKeras3AreRefusedWhereTheyHaveNumbers)
 {
-    const std::string tensor = R"({"class_name": "__keras_tensor__", "config": {"shape": [null, 4], "dtype": "float32", "keras_history": ["x", 0, 0]}})";
-    ExpectRefused(EG_ERR_UNSUPPORTED, "d (Add): it is an operation on a number",
-                  Functional(Input("x") + "," + Layer("Add", "d", "", "[{\"args\": [" + tensor + ", 3.0], \"kwargs\": {}}]")), 3);
+    const std::string tensor =
+        R"({"class_name": "__keras_tensor__", "config": {"shape": [null, 4], "dtype": "float32", "keras_history": ["x", 0, 0]}})";
+    ExpectRefused(
+        EG_ERR_UNSUPPORTED, "d (Add): it is an operation on a number",
+        Functional(Input("x") + "," + Layer("Add", "d", "", "[{\"args\": [" + tensor + ", 3.0], \"kwargs\": {}}]")), 3);
     Model m;
-    EXPECT_EQ(EG_OK, Build(Functional(Input("x") + "," + Layer("Add", "d", "", "[{\"args\": [[" + tensor + ", " + tensor + "]], \"kwargs\": {}}]")), &m, 3))
+    EXPECT_EQ(EG_OK, Build(Functional(Input("x") + "," +
+                                      Layer("Add", "d", "",
+                                            "[{\"args\": [[" + tensor + ", " + tensor + "]], \"kwargs\": {}}]")),
+                           &m, 3))
         << eg_last_message();
 }
 
@@ -188,11 +209,13 @@ TEST_F(Architecture, HostileGraphsEndSoon)
     std::string chain;
     for (int i = 0; i < 3000; i++)
         chain += Dense(i ? "l" + std::to_string(i) : "d", "l" + std::to_string(i + 1)) + ",";
-    ExpectRefused(EG_ERR_FORMAT, "stand before their inputs", Functional(chain + Dense("l3000", "x") + "," + Input("x")));
+    ExpectRefused(EG_ERR_FORMAT, "stand before their inputs",
+                  Functional(chain + Dense("l3000", "x") + "," + Input("x")));
     ExpectRefused(EG_ERR_FORMAT, "JSON wanted", std::string(100000, '['));
 }
 
-// --- head surgery ------------------------------------------------------------------------------------------------------
+// --- head surgery
+// ------------------------------------------------------------------------------------------------------
 
 class Surgery : public Architecture
 {
@@ -225,12 +248,16 @@ TEST_F(Surgery, UnitsChangeAndTheRestStays)
         std::string head = m->layers[m->n_layers - 1].path;
         const std::string version = static_cast<egi_keras_source *>(m->source)->version;
         json_object_set_new(m->meta, "note", json_string("stays"));
-        Change(m, [&](json_t *c) { EXPECT_EQ(EG_OK, egi_keras_config_set_units(c, head.c_str(), 7)) << eg_last_message(); });
+        Change(m, [&](json_t *c) {
+            EXPECT_EQ(EG_OK, egi_keras_config_set_units(c, head.c_str(), 7)) << eg_last_message();
+        });
         const auto after = Values(m.get());
         ASSERT_EQ(before.size(), after.size());
         for (const auto &[path, values] : before) {
             if (path.find(head) == 0) {
-                EXPECT_EQ(path.find("kernel") != std::string::npos ? values.size() / (std::string(name).find("frozen") != std::string::npos ? 3 : 2) * 7 : 7u,
+                EXPECT_EQ(path.find("kernel") != std::string::npos
+                              ? values.size() / (std::string(name).find("frozen") != std::string::npos ? 3 : 2) * 7
+                              : 7u,
                           after.at(path).size());
             } else {
                 EXPECT_EQ(values, after.at(path)) << path;
@@ -264,7 +291,8 @@ TEST_F(Surgery, ASecondHead)
         char *path = nullptr;
         const std::string head = m->layers[m->n_layers - 1].path;
         Change(m, [&](json_t *c) {
-            EXPECT_EQ(EG_OK, egi_keras_config_add_head(&path, c, m.get(), head.c_str(), "fashion", 5)) << eg_last_message();
+            EXPECT_EQ(EG_OK, egi_keras_config_add_head(&path, c, m.get(), head.c_str(), "fashion", 5))
+                << eg_last_message();
         });
         ASSERT_NE(nullptr, path);
         EXPECT_EQ(head + "_fashion", path);

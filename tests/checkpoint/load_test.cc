@@ -26,18 +26,54 @@ class LoadFile : public CheckpointTest
     }
 };
 
-TEST_F(LoadFile, Keras2FunctionalWithSharedAndNestedModels) { ExpectGolden("k2_functional"); }
-TEST_F(LoadFile, Keras3FunctionalWithSharedAndNestedModels) { ExpectGolden("k3_functional"); }
-TEST_F(LoadFile, Keras2ModelsInModels) { ExpectGolden("k2_deep"); }
-TEST_F(LoadFile, Keras3ModelsInModels) { ExpectGolden("k3_deep"); }
-TEST_F(LoadFile, Keras2PartFrozenNestedModelByName) { ExpectGolden("k2_frozen"); }
-TEST_F(LoadFile, Keras3PartFrozenNestedModelByName) { ExpectGolden("k3_frozen"); }
-TEST_F(LoadFile, Keras2Sequential) { ExpectGolden("k2_sequential"); }
-TEST_F(LoadFile, Keras3Sequential) { ExpectGolden("k3_sequential"); }
-TEST_F(LoadFile, Keras1ListForm) { ExpectGolden("keras1"); }
-TEST_F(LoadFile, SplitNamesAndEmptyArrays) { ExpectGolden("split"); }
-TEST_F(LoadFile, EveryStorageForm) { ExpectGolden("stored"); }
-TEST_F(LoadFile, WeightsOnlyWithArchitecture) { ExpectGolden("weights_only", Golden("weights_only.json")); }
+TEST_F(LoadFile, Keras2FunctionalWithSharedAndNestedModels)
+{
+    ExpectGolden("k2_functional");
+}
+TEST_F(LoadFile, Keras3FunctionalWithSharedAndNestedModels)
+{
+    ExpectGolden("k3_functional");
+}
+TEST_F(LoadFile, Keras2ModelsInModels)
+{
+    ExpectGolden("k2_deep");
+}
+TEST_F(LoadFile, Keras3ModelsInModels)
+{
+    ExpectGolden("k3_deep");
+}
+TEST_F(LoadFile, Keras2PartFrozenNestedModelByName)
+{
+    ExpectGolden("k2_frozen");
+}
+TEST_F(LoadFile, Keras3PartFrozenNestedModelByName)
+{
+    ExpectGolden("k3_frozen");
+}
+TEST_F(LoadFile, Keras2Sequential)
+{
+    ExpectGolden("k2_sequential");
+}
+TEST_F(LoadFile, Keras3Sequential)
+{
+    ExpectGolden("k3_sequential");
+}
+TEST_F(LoadFile, Keras1ListForm)
+{
+    ExpectGolden("keras1");
+}
+TEST_F(LoadFile, SplitNamesAndEmptyArrays)
+{
+    ExpectGolden("split");
+}
+TEST_F(LoadFile, EveryStorageForm)
+{
+    ExpectGolden("stored");
+}
+TEST_F(LoadFile, WeightsOnlyWithArchitecture)
+{
+    ExpectGolden("weights_only", Golden("weights_only.json"));
+}
 
 TEST_F(LoadFile, FrozenFilesListWeightsInAnotherOrderThanTheLayers)
 {
@@ -115,7 +151,8 @@ TEST_F(LoadFile, HalfPrecisionIsExact)
     EXPECT_EQ(0x0001, egi_float_to_half(std::ldexp(1.1f, -25)));
 }
 
-// --- checkpoints by others ---------------------------------------------------------------------------------------------
+// --- checkpoints by others
+// ---------------------------------------------------------------------------------------------
 
 struct Real {
     const char *file, *arch, *ref;
@@ -144,19 +181,22 @@ TEST_P(RealFile, LoadsByPathAndComputesTheReference)
 }
 
 #define LENET "deepxplore-mnist-lenets/Model"
-INSTANTIATE_TEST_SUITE_P(
-    All, RealFile,
-    ::testing::Values(Real{LENET "1.h5", LENET "1.arch.json", LENET "1.ref.h5", 6},
-                      Real{LENET "2.h5", LENET "2.arch.json", LENET "2.ref.h5", 8},
-                      Real{LENET "3.h5", LENET "3.arch.json", LENET "3.ref.h5", 10},
-                      Real{"mlperf-tiny-resnet8-cifar10/pretrainedResnet.h5", nullptr, "mlperf-tiny-resnet8-cifar10/ref.h5", 48},
-                      Real{"21cmvae-mlps/ae_emulator.h5", nullptr, "21cmvae-mlps/ae_emulator.ref.h5", 10},
-                      Real{"21cmvae-mlps/encoder.h5", nullptr, "21cmvae-mlps/encoder.ref.h5", 4},
-                      Real{"21cmvae-mlps/decoder.h5", nullptr, "21cmvae-mlps/decoder.ref.h5", 6},
-                      Real{"mlperf-tiny-ad01-dense-autoencoder/ad01.h5", nullptr, "mlperf-tiny-ad01-dense-autoencoder/ref.h5", 56},
-                      Real{"mmsplice/Donor.h5", nullptr, "mmsplice/Donor.ref.h5", 14}));
+INSTANTIATE_TEST_SUITE_P(All, RealFile,
+                         ::testing::Values(Real{LENET "1.h5", LENET "1.arch.json", LENET "1.ref.h5", 6},
+                                           Real{LENET "2.h5", LENET "2.arch.json", LENET "2.ref.h5", 8},
+                                           Real{LENET "3.h5", LENET "3.arch.json", LENET "3.ref.h5", 10},
+                                           Real{"mlperf-tiny-resnet8-cifar10/pretrainedResnet.h5", nullptr,
+                                                "mlperf-tiny-resnet8-cifar10/ref.h5", 48},
+                                           Real{"21cmvae-mlps/ae_emulator.h5", nullptr,
+                                                "21cmvae-mlps/ae_emulator.ref.h5", 10},
+                                           Real{"21cmvae-mlps/encoder.h5", nullptr, "21cmvae-mlps/encoder.ref.h5", 4},
+                                           Real{"21cmvae-mlps/decoder.h5", nullptr, "21cmvae-mlps/decoder.ref.h5", 6},
+                                           Real{"mlperf-tiny-ad01-dense-autoencoder/ad01.h5", nullptr,
+                                                "mlperf-tiny-ad01-dense-autoencoder/ref.h5", 56},
+                                           Real{"mmsplice/Donor.h5", nullptr, "mmsplice/Donor.ref.h5", 14}));
 
-// Hundreds of small files of Keras 1.2.2 to 2.11: those with known layers load, the others are refused by the layers' names.
+// Hundreds of small files of Keras 1.2.2 to 2.11: those with known layers load, the others are refused by the layers'
+// names.
 class Zoo : public CheckpointTest
 {
   protected:

@@ -1,10 +1,11 @@
-// Saving gives back what was loaded: tensors byte for byte, names, order and attributes; the same model gives the same bytes.
+// Saving gives back what was loaded: tensors byte for byte, names, order and attributes; the same model gives the same
+// bytes.
 #include "support.h"
 
+#include <csignal>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <csignal>
 
 namespace
 {
@@ -21,8 +22,8 @@ void PrintTo(const Case &c, std::ostream *out)
 std::vector<Case> Cases()
 {
     std::vector<Case> all;
-    for (const char *name : {"k2_functional", "k3_functional", "k2_frozen", "k3_frozen", "k2_deep", "k3_deep", "k2_sequential",
-                             "k3_sequential", "keras1", "split", "stored", "unnamed"})
+    for (const char *name : {"k2_functional", "k3_functional", "k2_frozen", "k3_frozen", "k2_deep", "k3_deep",
+                             "k2_sequential", "k3_sequential", "keras1", "split", "stored", "unnamed"})
         all.push_back({Golden(std::string(name) + ".h5"), "", "model_weights"});
     all.push_back({Golden("weights_only.h5"), Golden("weights_only.json"), ""});
     for (const char *i : {"1", "2", "3"})
@@ -115,11 +116,12 @@ TEST_F(Save, ChangedElementsOfDoublesAndHalvesAreStored)
     for (auto &[path, array] : before) {
         const uint32_t size = array.info.type.size;
         const char *p = after.at(path).bytes.data();
-        double value = size == 8 ? *reinterpret_cast<const double *>(p)
+        double value = size == 8   ? *reinterpret_cast<const double *>(p)
                        : size == 4 ? *reinterpret_cast<const float *>(p)
                                    : egi_half_to_float(*reinterpret_cast<const uint16_t *>(p));
         EXPECT_EQ(0.75, value) << path;
-        EXPECT_TRUE(std::equal(array.bytes.begin() + size, array.bytes.end(), after.at(path).bytes.begin() + size)) << path;
+        EXPECT_TRUE(std::equal(array.bytes.begin() + size, array.bytes.end(), after.at(path).bytes.begin() + size))
+            << path;
     }
 }
 
@@ -129,7 +131,8 @@ TEST_F(Save, OptimizerWeightsAreDroppedTrainingConfigStays)
     const std::string out = SaveTo(m.get(), "out.h5");
     EXPECT_FALSE(Tensors(Golden("k3_sequential.h5"), "optimizer_weights").empty());
     EXPECT_TRUE(Tensors(out, "optimizer_weights").empty());
-    EXPECT_EQ(Attributes(Golden("k3_sequential.h5"), "/").at("training_config"), Attributes(out, "/").at("training_config"));
+    EXPECT_EQ(Attributes(Golden("k3_sequential.h5"), "/").at("training_config"),
+              Attributes(out, "/").at("training_config"));
 }
 
 TEST_F(Save, MemoryTravelsInTheGroupEngram)
@@ -164,7 +167,8 @@ TEST_F(Save, MemoryTravelsInTheGroupEngram)
         ASSERT_NE(nullptr, t) << names[i];
         EXPECT_EQ(arrays[i].dtype, t->dtype);
         ASSERT_TRUE(egi_shape_equal(&arrays[i].shape, &t->shape)) << names[i];
-        EXPECT_EQ(0, std::memcmp(arrays[i].data, t->data, static_cast<size_t>(egi_count(t)) * egi_dtype_size(t->dtype)));
+        EXPECT_EQ(0,
+                  std::memcmp(arrays[i].data, t->data, static_cast<size_t>(egi_count(t)) * egi_dtype_size(t->dtype)));
     }
     EXPECT_TRUE(Bytes(out) == Bytes(SaveTo(again.get(), "again.h5")));
 }
@@ -196,7 +200,8 @@ TEST_F(Save, ModelsWithoutAnArchitectureAreRefused)
     EXPECT_FALSE(fs::exists(Temp("x.h5")));
 }
 
-// --- disks -------------------------------------------------------------------------------------------------------------
+// --- disks
+// -------------------------------------------------------------------------------------------------------------
 
 TEST_F(Save, FailuresLeaveTheOldFileWhole)
 {

@@ -1,4 +1,5 @@
-// What the checkpoint tests share: a context that counts blocks, temporary folders, arrays from HDF5 files, outputs of models.
+// What the checkpoint tests share: a context that counts blocks, temporary folders, arrays from HDF5 files, outputs of
+// models.
 #ifndef TESTS_CHECKPOINT_SUPPORT_H
 #define TESTS_CHECKPOINT_SUPPORT_H
 
@@ -10,6 +11,7 @@ extern "C" {
 #include "engram/engram.h"
 }
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -46,7 +48,10 @@ inline void WriteBytes(const std::string &path, const std::vector<char> &bytes)
 }
 
 struct ModelFree {
-    void operator()(eg_model *m) const { eg_model_free(m); }
+    void operator()(eg_model *m) const
+    {
+        eg_model_free(m);
+    }
 };
 using Model = std::unique_ptr<eg_model, ModelFree>;
 
@@ -60,7 +65,8 @@ struct Array {
     }
 };
 
-class CheckpointTest : public ::testing::Test {
+class CheckpointTest : public ::testing::Test
+{
   protected:
     void SetUp() override
     {
@@ -72,9 +78,9 @@ class CheckpointTest : public ::testing::Test {
         };
         ASSERT_EQ(EG_OK, eg_context_create(&context, &o)) << eg_last_message();
         blocks = context->live_blocks;
-        folder = fs::temp_directory_path() /
-                 (std::string("engram_") + ::testing::UnitTest::GetInstance()->current_test_info()->name() + "_" +
-                  std::to_string(getpid()));
+        std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+        std::replace(name.begin(), name.end(), '/', '_');
+        folder = fs::temp_directory_path() / ("engram_" + name + "_" + std::to_string(getpid()));
         fs::remove_all(folder);
         fs::create_directories(folder);
     }
@@ -85,7 +91,10 @@ class CheckpointTest : public ::testing::Test {
         fs::remove_all(folder);
     }
 
-    std::string Temp(const std::string &name) const { return (folder / name).string(); }
+    std::string Temp(const std::string &name) const
+    {
+        return (folder / name).string();
+    }
 
     // Loads or fails the test.
     Model Load(const std::string &path, const std::string &arch = "")
@@ -186,8 +195,8 @@ class CheckpointTest : public ::testing::Test {
     std::vector<std::string> log;
 };
 
-#define SKIP_WITHOUT(path)                                                                                             \
-    if (!fs::exists(path))                                                                                             \
+#define SKIP_WITHOUT(path) \
+    if (!fs::exists(path)) \
     GTEST_SKIP() << "skipped: " << (path) << " is not there"
 
 #endif

@@ -1,5 +1,6 @@
-/* checkpoint_tool IN OUT [--arch JSON] [--units LAYER N] [--head LAYER SUFFIX N] [--json FILE] [--predict N X.f32 Y.f32]
- * Loads IN, changes it as asked, saves OUT; writes the architecture; predicts N rows and writes all outputs one after the other. */
+/* checkpoint_tool IN OUT [--arch JSON] [--units LAYER N] [--head LAYER SUFFIX N] [--json FILE] [--predict N X.f32
+ * Y.f32] Loads IN, changes it as asked, saves OUT; writes the architecture; predicts N rows and writes all outputs one
+ * after the other. */
 #include "checkpoints/keras_config.h"
 
 #include <stdio.h>
