@@ -14,12 +14,11 @@ typedef struct direct_dw {
     int64_t oh, ow, in_row, in_col, chunk; /* chunk: output rows that fit the first cache together with their input */
     int64_t samples;
     int parts, threads;
-    bool square, gathers,
-        overruns; /* gathers: dy is copied block by block; overruns: whole vectors reach beyond a pixel */
+    bool square, gathers; /* gathers: dy is copied block by block */
     const float *x, *dy;
     float *dw, *db;
-    /* In the scratch, floats: frames, then sums a thread, then blocks of dy a thread, then the last sample's dy. */
-    int64_t sums_at, sums, blocks_at, ends_at;
+    /* In the scratch, floats: frames, then sums a thread, then blocks of dy a thread, then the last samples' dy. */
+    int64_t sums_at, sums, blocks_at, ends_at, ends; /* ends: how many samples */
 } direct_dw;
 
 /* Kernel rows by vectors of channels, over `rows` output rows: adds to `sum`. */
@@ -148,12 +147,11 @@ EGI_SIMD(add, (const float *x, int64_t n, float *sum), (x, n, sum))
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
-/* Whole vectors are read from dy, beyond its end for the last pixels of the last sample: that sample is read from a
- * copy. */
+/* Whole vectors are read from dy, in its last samples beyond its end: those are read from a copy. */
 static const float *gradient_of(const direct_dw *d, int64_t sample, float *scratch)
 {
-    const int64_t size = d->oh * d->ow * d->f;
-    return d->overruns && sample == d->samples - 1 ? scratch + d->ends_at : d->dy + sample * size;
+    const int64_t size = d->oh * d->ow * d->f, first = d->samples - d->ends;
+    return sample < first ? d->dy + sample * size : scratch + d->ends_at + (sample - first) * size;
 }
 
 static void share(const direct_dw *d, float *scratch, int thread)
@@ -197,10 +195,10 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
     (void)control;
     const direct_dw *d = k->state;
     float *scratch = k->scratch;
-    const int64_t last = d->oh * d->ow * d->f;
-    if (d->overruns && d->samples > 0) {
-        memcpy(scratch + d->ends_at, d->dy + (d->samples - 1) * last, (size_t)last * sizeof(float));
-        memset(scratch + d->ends_at + last, 0, EGI_LANES * sizeof(float));
+    const int64_t size = d->oh * d->ow * d->f, copied = d->ends * size;
+    if (copied) {
+        memcpy(scratch + d->ends_at, d->dy + d->samples * size - copied, (size_t)copied * sizeof(float));
+        memset(scratch + d->ends_at + copied, 0, EGI_LANES * sizeof(float));
     }
 #pragma omp parallel for schedule(static, 1) num_threads(d->threads)
     for (int thread = 0; thread < d->threads; thread++)
@@ -263,10 +261,13 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     d->sums = (d->n_rows + 1) * d->width * (d->square ? 2 : 1);
     d->sums_at = egi_direct_copies(&d->frame) ? d->threads * egi_direct_frame_size(&d->frame) : 0;
     d->gathers = d->f > WIDE;
-    d->overruns = d->f != d->width;
+    if (d->f != d->width) {
+        const int64_t size = s->oh * s->ow * s->f, reached = (EGI_LANES - 1 + size - 1) / size + 1;
+        d->ends = reached < s->n ? reached : s->n;
+    }
     d->blocks_at = d->sums_at + d->threads * d->sums;
     d->ends_at = d->blocks_at + (d->gathers ? d->threads * d->chunk * d->ow * WIDE : 0);
-    out->scratch_bytes = (size_t)(d->ends_at + (d->overruns ? s->oh * s->ow * s->f + EGI_LANES : 0)) * sizeof(float);
+    out->scratch_bytes = (size_t)(d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES) * sizeof(float);
     out->state = d;
     out->run = run;
     out->destroy = destroy;
