@@ -100,7 +100,8 @@ void egi_grad_pass(egi_grads *g, egi_val x, egi_val dx)
     egi_plan *p = g->plan;
     const egi_val root = egi_root(p, x);
     if (is_leaf(p, root) && g->uses[root] == 1) {
-        const egi_val target = shaped(p, egi_grad_into(g, x), p->t[dx].shape);
+        const egi_shape shape = p->t[dx].shape; /* read before a new value moves the table */
+        const egi_val target = shaped(p, egi_grad_into(g, x), shape);
         if (p->status == EG_OK)
             p->status = EGI_EMIT(p, copy, .x = dx, .y = target);
         return;
