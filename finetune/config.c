@@ -74,7 +74,7 @@ const egi_field egi_run_fields[] = {
     BOOL("data.shuffle", data.shuffle, "true", "draw a new order of the examples every epoch"),
 
     INT("finetune.epochs", finetune.epochs, "10", 0, 1e6, "passes over the new data; 0: only evaluate and write"),
-    INT_OR("finetune.batch", finetune.batch, "auto", 0, 1, 65536, "new examples a step"),
+    INT_OR("finetune.batch", finetune.batch, "auto", 0, 1, 65536, "examples a step, new and old together"),
     INT("finetune.max_steps", finetune.max_steps, "0", 0, 1e12, "the run ends after so many steps; 0: no limit"),
     LIST("finetune.freeze", finetune.freeze, "auto", 64, "layers that stay as they are: auto, none, a count from the input, or patterns of layer names with * and ?"),
     CHOICE("finetune.batchnorm", finetune.batchnorm, "frozen", batchnorm_words, "batch normalisation: frozen, adapt (statistics move, weights stay) or train"),
