@@ -3,15 +3,26 @@
  * normalised first, anchored at the last weights. The optimizer's one pass applies it. */
 #include "finetune/run.h"
 
+#include <math.h>
 #include <string.h>
 
-#define SAMPLES_AUTO  1000
-#define STRENGTH_AUTO 0.1 /* of importance with mean 1 */
+#define SAMPLES_AUTO   1000
+#define STRENGTH_ALONE 0.1 /* of importance with mean 1, where nothing else protects */
 
 typedef struct ewc {
     void *omega;  /* importance of all old tasks; arena, owned; NULL: nothing is known */
     double scale; /* what the last importance was divided by */
 } ewc;
+
+/* The more old examples are rehearsed, the less the anchor has to hold, and the more it would only hinder: measured on
+ * LeNet-5, MNIST to Fashion-MNIST, with 450 to 54,000 old examples. */
+static double automatic_strength(const egi_run *run)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < run->n_old && run->rehearses; i++)
+        n += run->old[i].part.n_train;
+    return n > 0 ? fmin(fmax(0.05 / sqrt((double)n), 1e-4), 1e-2) : STRENGTH_ALONE;
+}
 
 /* Evenly spaced examples of a part. */
 static int64_t take_items(egi_item *items, const egi_part *part, const egi_source *source, int32_t number,
@@ -102,7 +113,7 @@ static eg_status add_unknown(ewc *s, egi_run *run)
         if (status == EG_OK)
             status = estimate(s, run, fresh, items, n, old_rows(run));
         if (status == EG_OK)
-            status = egi_run_anchor(run, run->start, fresh, STRENGTH_AUTO);
+            status = egi_run_anchor(run, run->start, fresh, automatic_strength(run));
         if (status == EG_OK && !s->omega)
             status = egi_model_arena(&s->omega, run->model);
         if (status == EG_OK)
@@ -120,7 +131,7 @@ static eg_status begin_task(egi_method *m, egi_run *run)
     m->state = s;
     s->scale = run->memory->scale;
     if (run->memory->importance) {
-        EG_TRY(egi_run_anchor(run, run->memory->anchor, run->memory->importance, STRENGTH_AUTO));
+        EG_TRY(egi_run_anchor(run, run->memory->anchor, run->memory->importance, automatic_strength(run)));
         EG_TRY(egi_model_arena(&s->omega, run->model));
         egi_arena_blend(run->model, s->omega, 1, run->memory->importance);
     }
