@@ -65,7 +65,8 @@ struct Array {
     }
 };
 
-class CheckpointTest : public ::testing::Test
+// A context and a folder; memory that is not given back fails the test.
+class ContextTest : public ::testing::Test
 {
   protected:
     void SetUp() override
@@ -74,7 +75,7 @@ class CheckpointTest : public ::testing::Test
         o.threads = 1;
         o.log_user = this;
         o.log = [](void *user, eg_log_level, const char *line) {
-            static_cast<CheckpointTest *>(user)->log.push_back(line);
+            static_cast<ContextTest *>(user)->log.push_back(line);
         };
         ASSERT_EQ(EG_OK, eg_context_create(&context, &o)) << eg_last_message();
         blocks = context->live_blocks;
@@ -106,6 +107,16 @@ class CheckpointTest : public ::testing::Test
         return Model(m);
     }
 
+    eg_context *context = nullptr;
+    int64_t blocks = 0;
+    fs::path folder;
+    std::vector<std::string> log;
+};
+
+// What is in a file.
+class FileTest : public ContextTest
+{
+  protected:
     // All datasets of a file by path.
     std::map<std::string, Array> Tensors(const std::string &path, const std::string &below = "")
     {
@@ -159,7 +170,11 @@ class CheckpointTest : public ::testing::Test
         egi_h5_close(f);
         return all;
     }
+};
 
+class CheckpointTest : public FileTest
+{
+  protected:
     // Outputs for the inputs x0, x1, ... of a group; compared with y0, y1, ...
     void ExpectOutputs(eg_model *m, const std::map<std::string, Array> &ref, const std::string &prefix)
     {
@@ -188,11 +203,6 @@ class CheckpointTest : public ::testing::Test
                 ASSERT_NEAR(wanted[k], y[i][k], 1e-5 + 1e-4 * most) << prefix << " output " << i << " element " << k;
         }
     }
-
-    eg_context *context = nullptr;
-    int64_t blocks = 0;
-    fs::path folder;
-    std::vector<std::string> log;
 };
 
 #define SKIP_WITHOUT(path) \

@@ -302,88 +302,104 @@ std::vector<Kind> LinkKinds()
 // The dataspace of the 4 x 3 kernel as it stands in the file.
 const std::string kShape43 = U64(4) + U64(3);
 
+void External(hid_t g)
+{
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_external(creation, "/etc/passwd", 0, 48);
+    const hsize_t shape[] = {4, 3};
+    const hid_t space = H5Screate_simple(2, shape, nullptr);
+    H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Pclose(creation);
+}
+
+void VirtualData(hid_t g)
+{
+    const hsize_t shape[] = {4, 3};
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, shape, nullptr);
+    H5Pset_virtual(creation, space, "other.h5", "/x", space);
+    H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Sclose(space);
+    H5Pclose(creation);
+}
+
+void NeverWritten(hid_t g)
+{
+    const hsize_t shape[] = {4, 3};
+    const hid_t space = H5Screate_simple(2, shape, nullptr);
+    H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+}
+
+void NullSpace(hid_t g)
+{
+    const hid_t space = H5Screate(H5S_NULL);
+    H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+}
+
+void Committed(hid_t g)
+{
+    const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+    H5Tcommit2(g, "type", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    Numbers(g, "kernel:0", {4, 3}, type);
+    H5Tclose(type);
+}
+
+void LonelyType(hid_t f)
+{
+    const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+    H5Tcommit2(f, "type", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Tclose(type);
+}
+
+void Compound(hid_t g)
+{
+    const hid_t type = H5Tcreate(H5T_COMPOUND, 8);
+    H5Tinsert(type, "r", 0, H5T_IEEE_F32LE);
+    H5Tinsert(type, "i", 4, H5T_IEEE_F32LE);
+    const hsize_t shape[] = {4, 3};
+    const hid_t space = H5Screate_simple(2, shape, nullptr);
+    const std::vector<char> zero(96);
+    const hid_t set = H5Dcreate2(g, "kernel:0", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, zero.data());
+    H5Dclose(set);
+    H5Sclose(space);
+    H5Tclose(type);
+}
+
+void Bomb(hid_t f)
+{
+    // 300 MB of zeros in 300 copies of one compressed chunk.
+    const hsize_t shape[] = {300, 1 << 20}, chunk[] = {1, 1 << 20};
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, shape, nullptr);
+    H5Pset_chunk(creation, 2, chunk);
+    H5Pset_deflate(creation, 9);
+    H5Gclose(H5Gcreate2(f, "engram", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    const hid_t set = H5Dcreate2(f, "engram/bomb", H5T_STD_U8LE, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    const std::vector<Bytef> zero(1 << 20);
+    std::vector<Bytef> packed(compressBound(1 << 20));
+    uLongf n = packed.size();
+    compress2(packed.data(), &n, zero.data(), zero.size(), 9);
+    for (hsize_t i = 0; i < shape[0]; i++) {
+        const hsize_t at[] = {i, 0};
+        H5Dwrite_chunk(set, H5P_DEFAULT, 0, at, n, packed.data());
+    }
+    H5Dclose(set);
+    H5Sclose(space);
+    H5Pclose(creation);
+}
+
 std::vector<Kind> DataKinds()
 {
-    const auto external = [](hid_t g) {
-        const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-        H5Pset_external(creation, "/etc/passwd", 0, 48);
-        const hsize_t shape[] = {4, 3};
-        const hid_t space = H5Screate_simple(2, shape, nullptr);
-        H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
-        H5Sclose(space);
-        H5Pclose(creation);
-    };
-    const auto virtual_data = [](hid_t g) {
-        const hsize_t shape[] = {4, 3};
-        const hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, shape, nullptr);
-        H5Pset_virtual(creation, space, "other.h5", "/x", space);
-        H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
-        H5Sclose(space);
-        H5Pclose(creation);
-    };
-    const auto never_written = [](hid_t g) {
-        const hsize_t shape[] = {4, 3};
-        const hid_t space = H5Screate_simple(2, shape, nullptr);
-        H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-        H5Sclose(space);
-    };
-    const auto null_space = [](hid_t g) {
-        const hid_t space = H5Screate(H5S_NULL);
-        H5Dclose(H5Dcreate2(g, "kernel:0", H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-        H5Sclose(space);
-    };
-    const auto committed = [](hid_t g) {
-        const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
-        H5Tcommit2(g, "type", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-        Numbers(g, "kernel:0", {4, 3}, type);
-        H5Tclose(type);
-    };
-    const auto lonely_type = [](hid_t f) {
-        const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
-        H5Tcommit2(f, "type", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-        H5Tclose(type);
-    };
-    const auto compound = [](hid_t g) {
-        const hid_t type = H5Tcreate(H5T_COMPOUND, 8);
-        H5Tinsert(type, "r", 0, H5T_IEEE_F32LE);
-        H5Tinsert(type, "i", 4, H5T_IEEE_F32LE);
-        const hsize_t shape[] = {4, 3};
-        const hid_t space = H5Screate_simple(2, shape, nullptr);
-        const std::vector<char> zero(96);
-        const hid_t set = H5Dcreate2(g, "kernel:0", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-        H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, zero.data());
-        H5Dclose(set);
-        H5Sclose(space);
-        H5Tclose(type);
-    };
-    const auto bomb = [](hid_t f) {
-        // 300 MB of zeros in 300 copies of one compressed chunk.
-        const hsize_t shape[] = {300, 1 << 20}, chunk[] = {1, 1 << 20};
-        const hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, shape, nullptr);
-        H5Pset_chunk(creation, 2, chunk);
-        H5Pset_deflate(creation, 9);
-        H5Gclose(H5Gcreate2(f, "engram", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-        const hid_t set = H5Dcreate2(f, "engram/bomb", H5T_STD_U8LE, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-        const std::vector<Bytef> zero(1 << 20);
-        std::vector<Bytef> packed(compressBound(1 << 20));
-        uLongf n = packed.size();
-        compress2(packed.data(), &n, zero.data(), zero.size(), 9);
-        for (hsize_t i = 0; i < shape[0]; i++) {
-            const hsize_t at[] = {i, 0};
-            H5Dwrite_chunk(set, H5P_DEFAULT, 0, at, n, packed.data());
-        }
-        H5Dclose(set);
-        H5Sclose(space);
-        H5Pclose(creation);
-    };
     return {
-        {"ExternalStorage", EG_ERR_UNSUPPORTED, "external storage", Kernel(external)},
-        {"VirtualDataset", EG_ERR_UNSUPPORTED, "virtual dataset", Kernel(virtual_data)},
-        {"NeverWritten", EG_ERR_FORMAT, "0 bytes stored", Kernel(never_written)},
-        {"NullDataspace", EG_ERR_FORMAT, "without a value", Kernel(null_space)},
-        {"CommittedType", EG_ERR_UNSUPPORTED, "user-defined", Kernel(committed)},
-        {"CommittedTypeAlone", EG_ERR_UNSUPPORTED, "user-defined", More(lonely_type)},
-        {"CompoundType", EG_ERR_FORMAT, "floating-point numbers wanted", Kernel(compound)},
+        {"ExternalStorage", EG_ERR_UNSUPPORTED, "external storage", Kernel(External)},
+        {"VirtualDataset", EG_ERR_UNSUPPORTED, "virtual dataset", Kernel(VirtualData)},
+        {"NeverWritten", EG_ERR_FORMAT, "0 bytes stored", Kernel(NeverWritten)},
+        {"NullDataspace", EG_ERR_FORMAT, "without a value", Kernel(NullSpace)},
+        {"CommittedType", EG_ERR_UNSUPPORTED, "user-defined", Kernel(Committed)},
+        {"CommittedTypeAlone", EG_ERR_UNSUPPORTED, "user-defined", More(LonelyType)},
+        {"CompoundType", EG_ERR_FORMAT, "floating-point numbers wanted", Kernel(Compound)},
         {"Integers", EG_ERR_FORMAT, "layer 'a': kernel: floating-point numbers wanted", Kernel([](hid_t g) {
              Numbers(g, "kernel:0", {4, 3}, H5T_STD_I32LE, 7);
          })},
@@ -391,7 +407,13 @@ std::vector<Kind> DataKinds()
          Kernel([](hid_t g) { Chunked(g, [](hid_t c) { H5Pset_scaleoffset(c, H5Z_SO_FLOAT_DSCALE, 3); }); })},
         {"PluginFilter", EG_ERR_UNSUPPORTED, "filter 32000 (lzf)",
          Kernel([](hid_t g) { Chunked(g, [](hid_t c) { H5Pset_filter(c, 32000, H5Z_FLAG_OPTIONAL, 0, nullptr); }); })},
-        {"Bomb", EG_ERR_FORMAT, "elements wanted, the file has", More(bomb)},
+        {"Bomb", EG_ERR_FORMAT, "elements wanted, the file has", More(Bomb)},
+    };
+}
+
+std::vector<Kind> ChunkKinds()
+{
+    return {
         {"BrokenDeflate", EG_ERR_FORMAT, "compressed chunk",
          [](Recipe &r) {
              r.kernel_a = [](hid_t g) { Chunked(g, [](hid_t c) { H5Pset_deflate(c, 9); }); };
@@ -438,6 +460,12 @@ std::vector<Kind> DataKinds()
              r.kernel_a = [](hid_t g) { Chunked(g, [](hid_t) {}); };
              r.overwrite = [](auto &b) { Put(b, Find(b, std::string("TREE\1\0", 6)) + 24 + 40 + 8, U64(0)); };
          }},
+    };
+}
+
+std::vector<Kind> ValueKinds()
+{
+    return {
         {"ShapeOverflows", EG_ERR_FORMAT, "no file can hold",
          Overwrite([](auto &b) { Replace(b, kShape43, U64(uint64_t(1) << 39) + U64(uint64_t(1) << 39)); })},
         {"ShapeIsNegative", EG_ERR_FORMAT, "no file can hold",
@@ -645,6 +673,8 @@ std::string KindName(const ::testing::TestParamInfo<Kind> &info)
 INSTANTIATE_TEST_SUITE_P(File, Hostile, ::testing::ValuesIn(FileKinds()), KindName);
 INSTANTIATE_TEST_SUITE_P(Link, Hostile, ::testing::ValuesIn(LinkKinds()), KindName);
 INSTANTIATE_TEST_SUITE_P(Data, Hostile, ::testing::ValuesIn(DataKinds()), KindName);
+INSTANTIATE_TEST_SUITE_P(Chunk, Hostile, ::testing::ValuesIn(ChunkKinds()), KindName);
+INSTANTIATE_TEST_SUITE_P(Value, Hostile, ::testing::ValuesIn(ValueKinds()), KindName);
 INSTANTIATE_TEST_SUITE_P(Attribute, Hostile, ::testing::ValuesIn(AttributeKinds()), KindName);
 INSTANTIATE_TEST_SUITE_P(Config, Hostile, ::testing::ValuesIn(ConfigKinds()), KindName);
 
