@@ -1,8 +1,8 @@
 /* 1x1 convolutions are products of matrices: (pixels, c) x (c, f). Where the stride skips pixels, those that are used
  * are gathered first; oneDNN's own strided 1x1 gradients read past the end of their input. */
-#include "core/cpu/dnnl.h"
 #include "core/cpu/finish.h"
 #include "core/cpu/parallel.h"
+#include "core/cpu/product.h"
 #include "core/ops/conv2d.h"
 
 #include <string.h>
@@ -73,17 +73,41 @@ static void scatter(const egi_kernel *k, const pointwise *p, const float *from)
     }
 }
 
+/* The three products; `pixels` are the used pixels of the image. Their scratch lies behind the gathered pixels. */
+static egi_product forward(const egi_kernel *k, const egi_conv2d *a, const pointwise *p, const float *pixels)
+{
+    return (egi_product){
+        .m = p->pixels, .n = p->d.f, .k = p->d.c, .a = pixels, .b = k->t[a->w].data, .c = k->t[a->y].data};
+}
+
+static egi_product towards_input(const egi_kernel *k, const egi_conv2d_dx *a, const pointwise *p, float *pixels)
+{
+    return (egi_product){
+        .tb = true, .m = p->pixels, .n = p->d.c, .k = p->d.f, .a = k->t[a->dy].data, .b = k->t[a->w].data, .c = pixels};
+}
+
+static egi_product of_kernel(const egi_kernel *k, const egi_conv2d_dw *a, const pointwise *p, const float *pixels)
+{
+    return (egi_product){.ta = true,
+                         .m = p->d.c,
+                         .n = p->d.f,
+                         .k = p->pixels,
+                         .a = pixels,
+                         .b = k->t[a->dy].data,
+                         .c = k->t[a->dw].data};
+}
+
 static eg_status run_forward(const egi_kernel *k, const egi_control *control)
 {
     (void)control;
     const egi_conv2d *a = k->args;
     const pointwise p = of(k->t, a->x, a->w, a->y, &a->g);
-    float *y = k->t[a->y].data;
-    EG_TRY(egi_dnnl_sgemm(false, false, p.pixels, p.d.f, p.d.c, gather(k, &p), k->t[a->w].data, 0, y));
+    const egi_product product = forward(k, a, &p, gather(k, &p));
+    EG_TRY(egi_cpu_multiply(k, &product, (float *)k->scratch + gathered(&p)));
     if (a->b == EGI_NONE)
-        egi_cpu_activate(k, y, p.pixels * p.d.f, a->act, a->alpha);
+        egi_cpu_activate(k, product.c, p.pixels * p.d.f, a->act, a->alpha);
     else
-        egi_cpu_finish(k, y, k->t[a->b].data, p.pixels, p.d.f, a->act, a->alpha);
+        egi_cpu_finish(k, product.c, k->t[a->b].data, p.pixels, p.d.f, a->act, a->alpha);
     return EG_OK;
 }
 
@@ -92,10 +116,10 @@ static eg_status run_dx(const egi_kernel *k, const egi_control *control)
     (void)control;
     const egi_conv2d_dx *a = k->args;
     const pointwise p = of(k->t, a->dx, a->w, a->dy, &a->g);
-    float *used = p.dense ? p.image : k->scratch;
-    EG_TRY(egi_dnnl_sgemm(false, true, p.pixels, p.d.c, p.d.f, k->t[a->dy].data, k->t[a->w].data, 0, used));
+    const egi_product product = towards_input(k, a, &p, p.dense ? p.image : k->scratch);
+    EG_TRY(egi_cpu_multiply(k, &product, (float *)k->scratch + gathered(&p)));
     if (!p.dense)
-        scatter(k, &p, used);
+        scatter(k, &p, product.c);
     return EG_OK;
 }
 
@@ -104,19 +128,23 @@ static eg_status run_dw(const egi_kernel *k, const egi_control *control)
     (void)control;
     const egi_conv2d_dw *a = k->args;
     const pointwise p = of(k->t, a->x, a->dw, a->dy, &a->g);
-    const float *dy = k->t[a->dy].data;
-    EG_TRY(egi_dnnl_sgemm(true, false, p.d.c, p.d.f, p.pixels, gather(k, &p), dy, 0, k->t[a->dw].data));
+    const egi_product product = of_kernel(k, a, &p, gather(k, &p));
+    float *behind = (float *)k->scratch + gathered(&p);
+    EG_TRY(egi_cpu_multiply(k, &product, behind));
     if (a->db != EGI_NONE)
-        egi_cpu_sum_columns(k, dy, p.pixels, p.d.f, (float *)k->scratch + gathered(&p), k->t[a->db].data);
+        egi_cpu_sum_columns(k, product.b, p.pixels, p.d.f, behind, k->t[a->db].data);
     return EG_OK;
 }
 
-static eg_status prepare(egi_kernel *out, const pointwise *p, const egi_conv_geometry *g, int64_t more,
+/* --- preparing ---------------------------------------------------------------------------------------------------- */
+
+/* `behind`: floats wanted behind the gathered pixels. */
+static eg_status prepare(egi_kernel *out, const pointwise *p, const egi_conv_geometry *g, int64_t behind,
                          eg_status (*run)(const egi_kernel *, const egi_control *))
 {
     if (!suits(out, &p->d, g))
         return EGI_CPU_DECLINE;
-    out->scratch_bytes = (size_t)(gathered(p) + more) * sizeof(float);
+    out->scratch_bytes = (size_t)(gathered(p) + behind) * sizeof(float);
     out->run = run;
     return EG_OK;
 }
@@ -126,7 +154,8 @@ eg_status egi_cpu_conv2d_pointwise(egi_device *device, egi_kernel *out)
     (void)device;
     const egi_conv2d *a = out->args;
     const pointwise p = of(out->t, a->x, a->w, a->y, &a->g);
-    return prepare(out, &p, &a->g, 0, run_forward);
+    const egi_product product = forward(out, a, &p, NULL);
+    return prepare(out, &p, &a->g, egi_cpu_product_scratch(&product), run_forward);
 }
 
 eg_status egi_cpu_conv2d_dx_pointwise(egi_device *device, egi_kernel *out)
@@ -134,12 +163,15 @@ eg_status egi_cpu_conv2d_dx_pointwise(egi_device *device, egi_kernel *out)
     (void)device;
     const egi_conv2d_dx *a = out->args;
     const pointwise p = of(out->t, a->dx, a->w, a->dy, &a->g);
-    return prepare(out, &p, &a->g, 0, run_dx);
+    const egi_product product = towards_input(out, a, &p, NULL);
+    return prepare(out, &p, &a->g, egi_cpu_product_scratch(&product), run_dx);
 }
 
 eg_status egi_cpu_conv2d_dw_pointwise(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dw *a = out->args;
     const pointwise p = of(out->t, a->x, a->dw, a->dy, &a->g);
-    return prepare(out, &p, &a->g, p.d.f * device->context->threads, run_dw);
+    const egi_product product = of_kernel(out, a, &p, NULL);
+    const int64_t copies = egi_cpu_product_scratch(&product), sums = p.d.f * device->context->threads;
+    return prepare(out, &p, &a->g, copies > sums ? copies : sums, run_dw);
 }

@@ -15,9 +15,9 @@ typedef struct egi_dnnl_text {
 } egi_dnnl_text;
 egi_dnnl_text egi_dnnl_describe(void);
 
-/** c = op(a) op(b) + beta c, row-major, leading dimensions as stored. op(a): (m, k), op(b): (k, n). Any size may be 0.
- *  Errors: DEVICE. */
-EG_MUST_USE eg_status egi_dnnl_sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, const float *b,
-                                     float beta, float *c);
+/** c = op(a) op(b) + beta c, row-major; lda, ldb: floats between the rows of a and b as they are stored.
+ *  op(a): (m, k), op(b): (k, n), c: (m, n). Any size may be 0. Errors: DEVICE. */
+EG_MUST_USE eg_status egi_dnnl_sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                                     const float *b, int64_t ldb, float beta, float *c);
 
 #endif

@@ -3,8 +3,8 @@
 #include <dnnl.h>
 #include <string.h>
 
-eg_status egi_dnnl_sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, const float *b, float beta,
-                         float *c)
+eg_status egi_dnnl_sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                         int64_t ldb, float beta, float *c)
 {
     if (m == 0 || n == 0)
         return EG_OK;
@@ -13,8 +13,7 @@ eg_status egi_dnnl_sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
             memset(c, 0, (size_t)(m * n) * sizeof *c);
         return EG_OK;
     }
-    const dnnl_status_t status =
-        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1, a, ta ? m : k, b, tb ? k : n, beta, c, n);
+    const dnnl_status_t status = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, beta, c, n);
     if (status != dnnl_success)
         return egi_fail(EG_ERR_DEVICE, "cpu: oneDNN failed (%d) in a product of %lld x %lld x %lld", (int)status,
                         (long long)m, (long long)n, (long long)k);

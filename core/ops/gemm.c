@@ -41,10 +41,12 @@ static const egi_gemm nn = {0}, tn = {.ta = true}, nt = {.tb = true}, tt = {.ta 
         }                                                                                                            \
     }
 static const egi_op_case cases[] = {
-    CASE(nn, 5, 7, 7, 3, 5, 3),         CASE(tn, 7, 5, 7, 3, 5, 3),     CASE(nt, 5, 7, 3, 7, 5, 3),
-    CASE(tt, 7, 5, 3, 7, 5, 3),         CASE(nn_add, 5, 7, 7, 3, 5, 3), CASE(tn_add, 7, 5, 7, 3, 5, 3),
-    CASE(nn, 1, 1, 1, 1, 1, 1),         CASE(nt, 1, 65, 33, 65, 1, 33), CASE(tn, 64, 37, 64, 20, 37, 20),
-    CASE(nt, 64, 20, 120, 20, 64, 120), CASE(nt, 0, 4, 3, 4, 0, 3),
+    CASE(nn, 5, 7, 7, 3, 5, 3),       CASE(tn, 7, 5, 7, 3, 5, 3),
+    CASE(nt, 5, 7, 3, 7, 5, 3),       CASE(tt, 7, 5, 3, 7, 5, 3),
+    CASE(nn_add, 5, 7, 7, 3, 5, 3),   CASE(tn_add, 7, 5, 7, 3, 5, 3),
+    CASE(nn, 1, 1, 1, 1, 1, 1),       CASE(nt, 1, 65, 33, 65, 1, 33),
+    CASE(tn, 64, 37, 64, 20, 37, 20), CASE(nt, 64, 20, 120, 20, 64, 120),
+    CASE(nt, 0, 4, 3, 4, 0, 3),       CASE(tn, 33, 512, 33, 256, 512, 256), /* rows a power of two apart */
 };
 
 const egi_op egi_op_gemm = {
