@@ -150,8 +150,9 @@ TEST_F(ReportTest, AStepIsALineAndAllocatesNothing)
         const Json step(json_loads(line.c_str(), 0, nullptr));
         ASSERT_TRUE(step) << line;
         EXPECT_EQ(n + 1, json_integer_value(json_object_get(step.get(), "step")));
-        if (n != 2)
+        if (n != 2) {
             EXPECT_NEAR(1.0 / (double)(n + 1), json_number_value(json_object_get(step.get(), "loss")), 1e-9);
+        }
         EXPECT_EQ(2u, json_object_size(step.get()));
     }
     EXPECT_EQ(5000, n);
