@@ -42,7 +42,7 @@ static eg_status try_shares(egi_run *run, const void *trained, double budget)
 
 eg_status egi_run_blend(egi_run *run)
 {
-    const double budget = run->config->remember.budget;
+    const double budget = egi_run_budget(run);
     void *trained;
     run->blend = 1;
     if (!run->config->remember.blend || run->n_methods == 0 || !(egi_run_drop(run) > budget))

@@ -32,7 +32,9 @@ bool egi_budget_exhausted(const egi_budget *b)
 void egi_protection_steer(egi_protection *p, double budget, double drop)
 {
     const double mix_most = 0.8, mix_step = 0.1, raise = 4, lower = 0.5;
-    if (drop > budget) {
+    const bool over = drop > budget, raises = over && (p->was_over || drop > 3 * budget);
+    p->was_over = over;
+    if (raises) {
         if (p->steer_strength)
             p->strength *= raise;
         if (p->steer_mix)

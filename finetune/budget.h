@@ -26,10 +26,12 @@ typedef struct egi_protection {
     double strength, mix;
     double strength_least, mix_least; /* what the run began with: never steered below */
     bool steer_strength, steer_mix;
+    bool was_over; /* the last epoch was over the budget too */
 } egi_protection;
 
-/** The rule: over the budget: strength times 4, mix plus 0.1 (at most 0.8). Under a quarter of it: strength halved and
- * mix less 0.1, but not below where they began. Else nothing. */
+/** The rule: over the budget in two epochs running, or over three times the budget in one (a high rate makes for a
+ * passing drop): strength times 4, mix plus 0.1 (at most 0.8). Under a quarter of it: strength halved and mix less 0.1,
+ * but not below where they began. Else nothing. */
 void egi_protection_steer(egi_protection *p, double budget, double drop);
 
 #endif

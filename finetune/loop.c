@@ -5,11 +5,11 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH_AUTO       64   /* new examples; with rehearsal as many old ones beside them */
-#define BATCH_AUTO_SMALL 32   /* of small data sets, so that an epoch has steps enough */
-#define SMALL            2000 /* examples */
-#define PROGRESS_EVERY   0.05 /* seconds */
-#define RECOVERY_RATE    0.1
+#define BATCH_LEAST    8 /* new examples; with rehearsal as many old ones beside them */
+#define BATCH_MOST     64
+#define STEPS_WANTED   64   /* an epoch, of small data sets */
+#define PROGRESS_EVERY 0.05 /* seconds */
+#define RECOVERY_RATE  0.1
 
 double egi_clock(void)
 {
@@ -29,12 +29,20 @@ int64_t egi_run_new_share(int64_t batch, double mix)
 /* --- building ------------------------------------------------------------------------------------------------------
  */
 
+static int64_t automatic_batch(int64_t examples)
+{
+    int64_t batch = BATCH_MOST;
+    while (batch > BATCH_LEAST && examples / batch < STEPS_WANTED)
+        batch /= 2;
+    return batch;
+}
+
 static void choose_batch(egi_run *run)
 {
-    const int64_t small = run->new_part.n_train < SMALL ? BATCH_AUTO_SMALL : BATCH_AUTO;
+    const int64_t one = automatic_batch(run->new_part.n_train);
     run->batch = run->config->finetune.batch;
     if (run->batch == 0)
-        run->batch = run->rehearses ? 2 * small : small;
+        run->batch = run->rehearses ? 2 * one : one;
     run->protect.mix = run->protect.mix_least = run->rehearses ? run->config->remember.mix : 0;
     run->protect.steer_mix = run->rehearses && !egi_config_given(run->config_owned, "remember.mix");
     run->batch_new = egi_run_new_share(run->batch, run->protect.mix);
@@ -151,7 +159,7 @@ eg_status egi_run_build(egi_run *run)
     egi_free(run->context, rates);
     EG_TRY(status);
     run->budget = (egi_budget){
-        .budget = run->n_methods > 0 ? run->config->remember.budget : INFINITY,
+        .budget = run->n_methods > 0 ? egi_run_budget(run) : INFINITY,
         .min_delta = run->config->finetune.early_stopping.min_delta,
         .patience = run->new_part.select_is_train ? 0 : run->config->finetune.early_stopping.patience,
     };
@@ -246,11 +254,12 @@ static eg_status train_epoch(egi_run *run, tally *t, int64_t planned)
 /* --- between epochs -------------------------------------------------------------------------------------------------
  */
 
-static double score_of(const eg_epoch_result *e)
+/* Accuracy on the new task; where that is equal the drop on the old ones, then the loss. The loss alone where there are
+ * no classes. */
+static double score_of(const eg_epoch_result *e, double drop)
 {
-    if (!isnan(e->new_accuracy))
-        return e->new_accuracy;
-    return -(isnan(e->validation_loss) ? e->loss : e->validation_loss);
+    const double loss = isnan(e->validation_loss) ? e->loss : e->validation_loss;
+    return isnan(e->new_accuracy) ? -loss : e->new_accuracy - 1e-4 * fmax(drop, 0) - 1e-7 * fmin(loss, 10);
 }
 
 static void keep_weights(egi_run *run)
@@ -277,7 +286,7 @@ static eg_status finish_epoch(egi_run *run, const tally *t)
     run->examples_seen += t->examples;
     EG_TRY(egi_run_measure_epoch(run, &e));
     e.accuracy = isnan(e.new_accuracy) ? NAN : t->correct / (double)t->examples;
-    e.best = egi_budget_epoch(&run->budget, e.epoch, egi_run_drop(run), score_of(&e));
+    e.best = egi_budget_epoch(&run->budget, e.epoch, egi_run_drop(run), score_of(&e, egi_run_drop(run)));
     if (takes_last(run)) {
         e.best = true;
         run->budget.best_epoch = e.epoch;
@@ -286,7 +295,7 @@ static eg_status finish_epoch(egi_run *run, const tally *t)
         keep_weights(run);
     EG_TRY(EGI_RESERVE(run->context, run->epochs, run->epochs_run + 1, run->epochs_capacity));
     run->epochs[++run->epochs_run] = e;
-    egi_schedule_epoch(&run->schedule, -score_of(&e));
+    egi_schedule_epoch(&run->schedule, -score_of(&e, 0));
     if (run->report)
         EG_TRY(egi_report_epoch(run->report, &e));
     return EG_OK;
@@ -311,7 +320,7 @@ static void steer(egi_run *run)
 {
     if (run->n_methods == 0 || run->n_old == 0)
         return;
-    egi_protection_steer(&run->protect, run->config->remember.budget, egi_run_drop(run));
+    egi_protection_steer(&run->protect, egi_run_budget(run), egi_run_drop(run));
     run->batch_new = egi_run_new_share(run->batch, run->protect.mix);
 }
 

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#define EXAMPLES_OF_NOISE 2.0 /* fewer right answers than before that say nothing yet */
+
 static egi_eval_set selection(const egi_part *part, const egi_preprocess *p, const int32_t *rows, int output)
 {
     return (egi_eval_set){.data = part->train,
@@ -74,6 +76,14 @@ double egi_run_drop(const egi_run *run)
     for (int64_t i = 0; i < run->n_old; i++)
         most = fmax(most, run->old[i].select_before - run->old[i].select_now); /* fmax ignores NaN */
     return most;
+}
+
+double egi_run_budget(const egi_run *run)
+{
+    double allowed = run->config->remember.budget;
+    for (int64_t i = 0; i < run->n_old; i++)
+        allowed = fmax(allowed, EXAMPLES_OF_NOISE / (double)run->old[i].part.n_select);
+    return allowed * (1 + 1e-9); /* shares of n are not exact */
 }
 
 eg_status egi_run_measure_before(egi_run *run)

@@ -120,6 +120,8 @@ EG_MUST_USE eg_status egi_run_measure_epoch(egi_run *run, eg_epoch_result *epoch
 EG_MUST_USE eg_status egi_run_measure_after(egi_run *run);
 /** Largest drop over old tasks on their selection splits, as last measured; NaN without any. */
 double egi_run_drop(const egi_run *run);
+/** The drop that a selection split may show: remember.budget, but never less than a few examples, which say nothing. */
+double egi_run_budget(const egi_run *run);
 /** loop.c: builds the trainer; trains. */
 EG_MUST_USE eg_status egi_run_build(egi_run *run);
 EG_MUST_USE eg_status egi_run_train(egi_run *run);

@@ -21,7 +21,7 @@ static double automatic_strength(const egi_run *run)
     int64_t n = 0;
     for (int64_t i = 0; i < run->n_old && run->rehearses; i++)
         n += run->old[i].part.n_train;
-    return n > 0 ? fmin(fmax(0.05 / sqrt((double)n), 1e-4), 1e-2) : STRENGTH_ALONE;
+    return n > 0 ? fmin(fmax(1 / (double)n, 1e-5), 1e-2) : STRENGTH_ALONE;
 }
 
 /* Evenly spaced examples of a part. */
