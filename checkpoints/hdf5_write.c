@@ -5,11 +5,15 @@
 #include "core/file.h"
 
 #include <hdf5.h>
+#include <pthread.h>
 #include <string.h>
 
 #define GROWTH      ((size_t)1 << 20)
 #define CHUNK_BYTES ((hsize_t)1 << 20)
 #define DEFLATE     4
+
+/* libhdf5 has state of its own that threads share: only one file is put together at a time. */
+static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
 
 struct egi_h5_out {
     eg_context *context;
@@ -41,6 +45,7 @@ eg_status egi_h5_out_create(egi_h5_out **out, eg_context *context)
     egi_h5_out *f;
     EG_TRY(egi_alloc(&f, context, 1, sizeof *f));
     f->context = context;
+    pthread_mutex_lock(&library);
     H5Eget_auto2(H5E_DEFAULT, &f->report, &f->report_data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5PLget_loading_state(&f->plugins);
@@ -62,6 +67,7 @@ void egi_h5_out_free(egi_h5_out *f)
         H5Fclose(f->file);
     H5PLset_loading_state(f->plugins);
     H5Eset_auto2(H5E_DEFAULT, f->report, f->report_data);
+    pthread_mutex_unlock(&library);
     egi_free(f->context, f);
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#define LAYERS_MAX  10000  /* of all nested models together */
 #define CALLS_MAX   100000 /* nested shared models multiply */
 #define WAIT_MAX    1000   /* layers that stand in the file before their inputs */
 #define OUTPUTS_MAX 64     /* of a nested model */
@@ -19,6 +20,8 @@ static eg_status declare_layers(eg_model *m, egi_keras_graph *g)
             continue;
         }
         char *path;
+        if (m->n_layers == LAYERS_MAX)
+            return egi_fail(EG_ERR_FORMAT, "architecture: more than %d layers", LAYERS_MAX);
         EG_TRY(egi_keras_path(&path, m->context, g->path, l->name));
         const eg_status status = egi_model_add_layer(m, l->type, l->config, path, &l->layer);
         egi_free(m->context, path);

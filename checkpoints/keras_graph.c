@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define LAYERS_MAX 20000 /* of one model */
+#define LAYERS_MAX 10000 /* of one model */
 #define NESTED_MAX 16    /* models inside models */
 #define LISTS_MAX  8     /* lists inside lists of a call's inputs */
 

@@ -118,9 +118,21 @@ static eg_status find_version(loader *l)
 
 /* --- groups and tensors ------------------------------------------------------------------------------------------- */
 
+/* Parts with a slash between them, none of them empty or a dot: a name that leads down, and only down. */
+static eg_status check_name(const char *name, const char *list)
+{
+    bool good = name[0] != '\0';
+    for (const char *at = name; good && at; at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL) {
+        const size_t n = strcspn(at, "/");
+        good = n > 0 && !(n == 1 && at[0] == '.');
+    }
+    return good ? EG_OK : egi_fail(EG_ERR_FORMAT, "%s: '%s' is no name of an object below", list, name);
+}
+
 static eg_status add_weight(loader *l, egi_keras_group *g, int64_t group, const char *name)
 {
     egi_keras_weight *w;
+    EG_TRY(check_name(name, "weight_names"));
     const int64_t node = egi_h5_find(l->file, group, name);
     if (node < 0 || egi_h5_kind_of(l->file, node) != EGI_H5_DATASET)
         return egi_fail(EG_ERR_FORMAT, "group '%s': tensor '%s' of its weight_names is not there", g->name, name);
@@ -166,6 +178,7 @@ static eg_status add_group(loader *l, const char *name, int64_t node, bool liste
 static eg_status add_listed(loader *l, char *const *names, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
+        EG_TRY(check_name(names[i], "layer_names"));
         const int64_t node = egi_h5_find(l->file, l->weights, names[i]);
         if (node < 0 || egi_h5_kind_of(l->file, node) != EGI_H5_GROUP)
             return egi_fail(EG_ERR_FORMAT, "group '%s' of layer_names is not there", names[i]);

@@ -8,6 +8,7 @@
 /* --- names -------------------------------------------------------------------------------------------------------- */
 
 #define PARTS_MAX 16
+#define PAIRS_MAX ((int64_t)25000000) /* tensors times parameters of one group */
 
 /* "inner/c1/kernel:0" in parts, without ":0". */
 typedef struct parts {
@@ -189,6 +190,9 @@ static eg_status best(int64_t *out, const eg_model *m, const egi_keras_weight *w
 
 static eg_status match_names(const eg_model *m, egi_keras_group *g, const span *s, uint8_t *taken, int64_t *found)
 {
+    if (g->n_weights > PAIRS_MAX / s->n)
+        return egi_fail(EG_ERR_FORMAT, "group '%s': %lld tensors for %lld parameters; no Keras file has so many",
+                        g->name, (long long)g->n_weights, (long long)s->n);
     for (int64_t i = 0; i < g->n_weights; i++) {
         egi_keras_weight *w = &g->weights[i];
         int64_t param;

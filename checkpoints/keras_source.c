@@ -6,6 +6,7 @@
 
 #define ATTRIBUTE_MAX 64512 /* Keras' HDF5_OBJECT_HEADER_LIMIT */
 #define PARTS_MAX     10000
+#define NAMES_MAX     20000 /* of one list: comparing them all stays quick */
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
@@ -149,6 +150,8 @@ static eg_status append_names(char ***list, int64_t *n, int64_t *capacity, eg_co
     if (!text || a->null || a->shape.rank > 1)
         return egi_fail(EG_ERR_FORMAT, "attribute '%s': a list of names wanted, found %s", a->name,
                         text ? "another shape" : "numbers");
+    if (a->count > NAMES_MAX - *n)
+        return egi_fail(EG_ERR_FORMAT, "attribute '%s': at most %d names wanted, found more", a->name, NAMES_MAX);
     for (int64_t i = 0; i < a->count; i++) {
         EG_TRY(egi_reserve(context, list, *n, capacity, sizeof **list));
         EG_TRY(egi_h5_attr_text(&(*list)[*n], context, a, i));

@@ -200,6 +200,38 @@ TEST_F(Save, ModelsWithoutAnArchitectureAreRefused)
     EXPECT_FALSE(fs::exists(Temp("x.h5")));
 }
 
+TEST_F(Save, ListsOfNamesAreSplitAsKerasDoes)
+{
+    std::vector<std::string> names;
+    std::vector<char *> p;
+    for (int i = 0; i < 3001; i++)
+        names.push_back("a_layer_with_a_name_of_" + std::to_string(i));
+    for (auto &n : names)
+        p.push_back(n.data());
+    for (bool fixed : {true, false}) {
+        egi_h5_attrs attrs = {nullptr, 0, 0};
+        const egi_h5_type style = {fixed ? EGI_H5_STRING : EGI_H5_TEXT, 16, false, false, false, 1, 3};
+        ASSERT_EQ(EG_OK, egi_keras_names_write(&attrs, context, "layer_names", p.data(), 3001, &style));
+        // 27 bytes a name: 81,027, so numpy.array_split in two; 16 bytes of a reference: 48,016, so one.
+        ASSERT_EQ(fixed ? 2 : 1, attrs.n);
+        EXPECT_STREQ(fixed ? "layer_names0" : "layer_names", attrs.list[0].name);
+        EXPECT_EQ(fixed ? 1501 : 3001, attrs.list[0].count);
+        char **back = nullptr;
+        int64_t n = 0;
+        bool found = false;
+        ASSERT_EQ(EG_OK, egi_keras_names_read(&back, &n, &found, context, &attrs, "layer_names"));
+        ASSERT_EQ(3001, n);
+        for (int64_t i = 0; i < n; i++)
+            ASSERT_EQ(names[static_cast<size_t>(i)], back[i]);
+        egi_keras_names_free(context, back, n);
+        // Fewer names than before replace all parts, in the old style.
+        ASSERT_EQ(EG_OK, egi_keras_names_write(&attrs, context, "layer_names", p.data(), 2, nullptr));
+        EXPECT_EQ(1, attrs.n);
+        EXPECT_EQ(fixed ? EGI_H5_STRING : EGI_H5_TEXT, attrs.list[0].type.kind);
+        egi_h5_attrs_free(context, &attrs);
+    }
+}
+
 // --- disks
 // -------------------------------------------------------------------------------------------------------------
 

@@ -524,10 +524,34 @@ std::vector<Kind> AttributeKinds()
         {"TensorWithoutAName", EG_ERR_FORMAT, "kernel (3, 2) is not in the file",
          [](Recipe &r) { r.weights_b = {"b/bias:0"}; }},
         {"NameIsAGroup", EG_ERR_FORMAT, "tensor 'b'", [](Recipe &r) { r.weights_b = {"b"}; }},
-        {"NameLeadsElsewhere", EG_ERR_FORMAT, "two tensors of the file",
+        {"NameLeadsElsewhere", EG_ERR_FORMAT, "'/model_weights/a/a/bias:0' is no name",
          [](Recipe &r) {
              r.weights_b = {"b/bias:0", "/model_weights/a/a/bias:0"};
          }},
+        {"NameLeadsInCircles", EG_ERR_FORMAT, "'b/./kernel:0' is no name",
+         [](Recipe &r) {
+             r.weights_b = {"b/./kernel:0", "b/bias:0"};
+         }},
+        {"NameIsEmpty", EG_ERR_FORMAT, "'' is no name",
+         [](Recipe &r) {
+             r.layers = {"", "b"};
+         }},
+        {"TwoTensorsForOneParameter", EG_ERR_FORMAT, "two tensors of the file are its bias",
+         [](Recipe &r) {
+             r.weights_b = {"b/kernel:0", "b/bias:0", "other/bias:0"};
+             r.more = [](hid_t f) {
+                 H5Gclose(H5Gcreate2(f, "model_weights/b/other", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+                 Numbers(f, "model_weights/b/other/bias:0", {2});
+             };
+         }},
+        {"TooManyNames", EG_ERR_FORMAT, "at most 20000 names",
+         [](Recipe &r) { r.layers = std::vector<std::string>(30000, "x"); }},
+    };
+}
+
+std::vector<Kind> TextKinds()
+{
+    return {
         {"NamesAreNumbers", EG_ERR_FORMAT, "a list of names wanted",
          [](Recipe &r) {
              r.layer_names = false;
@@ -595,6 +619,12 @@ std::vector<Kind> ConfigKinds()
         {"ConfigOfAnUnknownLayer", EG_ERR_UNSUPPORTED, "unsupported layer: z (Quantum)",
          Config(R"({"class_name": "Sequential", "config": [{"class_name": "Quantum", "config": {"name": "z"}}]})")},
         {"ConfigMissing", EG_ERR_FORMAT, "--arch", Config("")},
+    };
+}
+
+std::vector<Kind> GraphKinds()
+{
+    return {
         {"GraphCycle", EG_ERR_FORMAT, "a cycle", Config(Graph(R"([[["b", 0, 0]]])", R"([[["a", 0, 0]]])"))},
         {"GraphOfUnknownLayers", EG_ERR_FORMAT, "'nobody'",
          Config(Graph(R"([[["nobody", 0, 0]]])", R"([[["a", 0, 0]]])"))},
@@ -676,7 +706,9 @@ INSTANTIATE_TEST_SUITE_P(Data, Hostile, ::testing::ValuesIn(DataKinds()), KindNa
 INSTANTIATE_TEST_SUITE_P(Chunk, Hostile, ::testing::ValuesIn(ChunkKinds()), KindName);
 INSTANTIATE_TEST_SUITE_P(Value, Hostile, ::testing::ValuesIn(ValueKinds()), KindName);
 INSTANTIATE_TEST_SUITE_P(Attribute, Hostile, ::testing::ValuesIn(AttributeKinds()), KindName);
+INSTANTIATE_TEST_SUITE_P(Text, Hostile, ::testing::ValuesIn(TextKinds()), KindName);
 INSTANTIATE_TEST_SUITE_P(Config, Hostile, ::testing::ValuesIn(ConfigKinds()), KindName);
+INSTANTIATE_TEST_SUITE_P(Graph, Hostile, ::testing::ValuesIn(GraphKinds()), KindName);
 
 using Harmless = Hostile;
 
