@@ -297,6 +297,20 @@ static eg_status open_file(loader *l, const char *path, const eg_load_options *o
     return find_version(l);
 }
 
+/* Theano turned kernels around; Keras since 2.4 no longer turns them back, and so do we. */
+static eg_status warn_theano(const loader *l, const eg_model *m)
+{
+    char *backend;
+    EG_TRY(read_text(&backend, l, "backend"));
+    for (int64_t i = 0; backend && strcmp(backend, "theano") == 0 && i < m->n_params; i++)
+        if (m->params[i].shape.rank > 2)
+            egi_log(l->context, EG_LOG_WARNING,
+                    "layer '%s': the file is from the theano backend; its kernel is taken as it stands, as keras does",
+                    m->layers[m->params[i].layer].path);
+    egi_free(l->context, backend);
+    return EG_OK;
+}
+
 static eg_status fill_model(loader *l, eg_model *m)
 {
     m->source_free = egi_keras_source_free;
@@ -307,6 +321,7 @@ static eg_status fill_model(loader *l, eg_model *m)
         return egi_fail(EG_ERR_NOMEM, "model: no memory for the architecture");
     EG_TRY(egi_keras_match(&m->report, l->source, m));
     EG_TRY(load_weights(l, m));
+    EG_TRY(warn_theano(l, m));
     EG_TRY(egi_engram_read(m, l->file));
     m->source = l->source;
     l->source = NULL;
