@@ -150,6 +150,8 @@ static void print_result(const eg_finetune_result *r)
            r->stopped_early ? " (stopped early)" : "");
     if (*r->model_path)
         printf("wrote   %s (opens in Keras 2 and 3)\n", r->model_path);
+    else if (r->cancelled)
+        printf("stopped before the first epoch ended: nothing was written\n");
 }
 
 static int exit_code(const eg_finetune_result *r)

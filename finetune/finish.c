@@ -123,14 +123,15 @@ static int64_t count_files(const char *const *files)
     return n;
 }
 
+/* The model first, then what the report wrote. */
 static eg_status fill_wrote(result *own, const egi_run *run)
 {
-    const char *const *files = run->report ? egi_report_files(run->report) : NULL;
-    const int64_t n = count_files(files);
-    EG_TRY(egi_alloc(&own->wrote, run->context, n + 2, sizeof *own->wrote));
+    const char *const *files = run->report && !run->cancelled ? egi_report_files(run->report) : NULL;
+    const int64_t n = own->r.model_path[0] ? 1 + count_files(files) : 0;
+    EG_TRY(egi_alloc(&own->wrote, run->context, n + 1, sizeof *own->wrote));
     own->r.wrote = own->wrote;
     char *path;
-    for (int64_t i = 0; i <= n && run->report; i++) {
+    for (int64_t i = 0; i < n; i++) {
         EG_TRY(egi_strdup(&path, run->context, i ? files[i - 1] : own->r.model_path));
         own->wrote[i] = path;
     }
@@ -167,22 +168,30 @@ static eg_status write_files(egi_run *run, result *own)
 {
     EG_TRY(run->line_status);
     EG_TRY(eg_model_save(run->model, own->r.model_path));
-    return egi_report_finish(run->report, &own->r);
+    return run->cancelled ? EG_OK : egi_report_finish(run->report, &own->r);
+}
+
+/* A run that was stopped leaves the files of an earlier one alone: what was best so far goes beside them, and where no
+ * epoch ended there is nothing to write. */
+static eg_status model_path(char **path, const egi_run *run)
+{
+    const char *folder = run->job->out_dir, *name = run->cancelled ? "stopped.h5" : "model.h5";
+    if (!run->report || (run->cancelled && run->epochs_run == 0))
+        return egi_strdup(path, run->context, "");
+    const size_t n = strlen(folder);
+    return egi_format(path, run->context, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
 }
 
 static eg_status finish(egi_run *run, result *own)
 {
     char *path = NULL;
-    const char *folder = run->job->out_dir;
-    if (run->report) {
-        const size_t n = strlen(folder);
-        EG_TRY(egi_format(&path, run->context, "%s%smodel.h5", folder, n && folder[n - 1] == '/' ? "" : "/"));
-    }
-    const eg_status status = fill(own, run, path ? path : "");
+    EG_TRY(model_path(&path, run));
+    const bool writes = path[0] != '\0';
+    const eg_status status = fill(own, run, path);
     egi_free(run->context, path);
     EG_TRY(status);
     EG_TRY(prepare_model(run, own->r.budget_met));
-    if (run->report)
+    if (writes)
         EG_TRY(write_files(run, own));
     return fill_wrote(own, run);
 }

@@ -297,7 +297,8 @@ TEST_F(Cli, ASignalStopsTheRunAndLeavesOlderFilesWhole)
     ASSERT_NE(1, Run("finetune " + model_ + " " + new_ + keep_ + quick_ + "-o out").code);
     const std::string before = Slurp(At("out/model.h5"));
     ASSERT_FALSE(before.empty());
-    for (int delay : {30, 150, 600}) {
+    const fs::path stopped = folder_ / "out/stopped.h5"; // what was best so far, beside the older files
+    for (int delay : {30, 150, 900}) {
         const pid_t child = fork();
         if (child == 0) {
             FILE *null = freopen("/dev/null", "w", stdout);
@@ -317,6 +318,8 @@ TEST_F(Cli, ASignalStopsTheRunAndLeavesOlderFilesWhole)
         for (const auto &entry : fs::directory_iterator(folder_ / "out"))
             EXPECT_EQ(std::string::npos, entry.path().string().find(".tmp")) << entry.path();
     }
+    EXPECT_TRUE(fs::exists(stopped));
+    EXPECT_EQ(0, Run("inspect out/stopped.h5").code);
 }
 
 TEST_F(Cli, AFullDiskLeavesOlderFilesWhole)
