@@ -74,7 +74,8 @@ double egi_run_drop(const egi_run *run)
 {
     double most = NAN;
     for (int64_t i = 0; i < run->n_old; i++)
-        most = fmax(most, run->old[i].select_before - run->old[i].select_now); /* fmax ignores NaN */
+        if (run->old[i].answerable)
+            most = fmax(most, run->old[i].select_before - run->old[i].select_now); /* fmax ignores NaN */
     return most;
 }
 

@@ -21,8 +21,9 @@ static const egi_method_type *find_type(const char *name, size_t length)
  * loaded. */
 static const char *automatic(const egi_run *run)
 {
-    if (run->n_old > 0)
-        return "rehearsal+ewc";
+    for (int64_t i = 0; i < run->n_old; i++)
+        if (run->old[i].answerable)
+            return "rehearsal+ewc";
     return run->memory->importance ? "ewc" : "l2sp";
 }
 

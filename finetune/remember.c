@@ -62,6 +62,8 @@ eg_status egi_run_remember(egi_run *run)
     EG_TRY(shrink_remembered(run, share));
     for (int64_t i = 0; i < run->n_given && share > 0; i++) {
         const egi_old_task *old = &run->old[i];
+        if (!old->answerable)
+            continue;
         EG_TRY(remember(run, old->name, &old->part, &run->sources[1 + i], old->preprocess.text, share));
     }
     if (share > 0)

@@ -34,6 +34,7 @@ typedef struct egi_old_task {
     int32_t *rows_before; /* in the head as it was; owned */
     int output_before;
     bool remembered;
+    bool answerable;                     /* the new head still has rows for it; not so after data.classes=replace */
     uint8_t *right_before, *right_after; /* (part.n_test) owned */
     double select_before, select_now;    /* accuracies on the selection split; NaN for regression */
     double before, after;                /* on the test part */
@@ -118,7 +119,7 @@ EG_MUST_USE eg_status egi_run_anchor(egi_run *run, const void *theta, const void
 EG_MUST_USE eg_status egi_run_measure_before(egi_run *run);
 EG_MUST_USE eg_status egi_run_measure_epoch(egi_run *run, eg_epoch_result *epoch);
 EG_MUST_USE eg_status egi_run_measure_after(egi_run *run);
-/** Largest drop over old tasks on their selection splits, as last measured; NaN without any. */
+/** Largest drop over answerable old tasks on their selection splits, as last measured; NaN without any. */
 double egi_run_drop(const egi_run *run);
 /** The drop that a selection split may show: remember.budget, but never less than a few examples, which say nothing. */
 double egi_run_budget(const egi_run *run);

@@ -219,6 +219,15 @@ static const int32_t *rows_for(const egi_run *run, const int32_t *rows, int outp
     return number ? NULL : rows;
 }
 
+/* Does any training example of the task have a row in the new head? */
+static bool is_answerable(const egi_source *s, const egi_part *part)
+{
+    for (int64_t i = 0; i < part->n_train; i++)
+        if (egi_source_row(s, part->train_index[i]) >= 0)
+            return true;
+    return false;
+}
+
 static eg_status make_sources(egi_run *run)
 {
     run->n_sources = 1 + run->n_old;
@@ -229,11 +238,12 @@ static eg_status make_sources(egi_run *run)
                                    .output = run->map->output,
                                    .class_weights = run->class_weights};
     for (int64_t i = 0; i < run->n_old; i++) {
-        const egi_old_task *old = &run->old[i];
+        egi_old_task *old = &run->old[i];
         run->sources[1 + i] = (egi_source){.data = old->part.train,
                                            .preprocess = &old->preprocess.p,
                                            .rows = rows_for(run, old->rows, old->output),
                                            .output = old->output};
+        old->answerable = is_answerable(&run->sources[1 + i], &old->part);
     }
     return EG_OK;
 }

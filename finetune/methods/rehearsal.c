@@ -42,7 +42,10 @@ static eg_status begin_task(egi_method *m, egi_run *run)
         EG_TRY(egi_pool_create(&s->pools[s->n], run->context, items, n, seed, EGI_RNG_MEMORY, true));
         s->n++;
     }
-    run->rehearses = s->n > 0;
+    if (s->n == 0)
+        return egi_fail(EG_ERR_CONFIG,
+                        "remember.method: rehearsal needs examples of old classes that the head still has: give "
+                        "--keep, or a model file that carries examples; without either use l2sp");
     return EG_OK;
 }
 
