@@ -8,19 +8,19 @@ static eg_status choose(int64_t **out, int64_t *n, egi_run *run, const egi_part 
                         int64_t count)
 {
     const egi_buffer_kind kind = (egi_buffer_kind)run->config->remember.buffer_kind;
-    eg_dataset *some = NULL;
+    eg_dataset some;
     float *features = NULL;
     int64_t dim = 0, *chosen = NULL;
-    EG_TRY(egi_dataset_pick(&some, part->train, part->train_index, part->n_train));
+    EG_TRY(egi_label_view(&some, part->train, part->train_index, part->n_train));
     eg_status status = EG_OK;
     if (kind == EGI_BUFFER_HERDING)
         status = egi_features(&features, &dim, run->model, source, part->train_index, part->n_train);
     if (status == EG_OK)
-        status = egi_buffer_choose(&chosen, n, some, kind, count, features, dim, run->seed);
+        status = egi_buffer_choose(&chosen, n, &some, kind, count, features, dim, run->seed);
     for (int64_t i = 0; status == EG_OK && i < *n; i++)
         chosen[i] = part->train_index[chosen[i]];
     egi_free(run->context, features);
-    eg_dataset_free(some);
+    egi_free(run->context, some.labels);
     EG_TRY(status);
     *out = chosen;
     return EG_OK;

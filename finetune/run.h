@@ -109,6 +109,9 @@ EG_MUST_USE eg_status egi_run_setup(egi_run *run);
 EG_MUST_USE eg_status egi_run_split(egi_run *run, egi_part *part, const eg_dataset *train, const eg_dataset *test,
                                     int64_t limit);
 void egi_part_release(egi_part *part, eg_context *context);
+/** The labels of some examples as a set without inputs: enough to split and to choose by, without a copy of the images.
+ * Only out->labels is owned, by the caller: egi_free(). */
+EG_MUST_USE eg_status egi_label_view(eg_dataset *out, const eg_dataset *d, const int64_t *index, int64_t n);
 /** method.c: which methods, and their begin_task. */
 EG_MUST_USE eg_status egi_run_methods(egi_run *run);
 EG_MUST_USE eg_status egi_run_begin_methods(egi_run *run);

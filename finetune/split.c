@@ -42,15 +42,30 @@ static void through(list *l, const list *of)
         l->index[i] = of->index[l->index[i]];
 }
 
+eg_status egi_label_view(eg_dataset *out, const eg_dataset *d, const int64_t *index, int64_t n)
+{
+    eg_dataset view = *d;
+    view.n = n;
+    view.labels = NULL;
+    for (int i = 0; i < EGI_INPUTS_MAX; i++)
+        view.x[i] = NULL;
+    if (d->labels) {
+        EG_TRY(egi_alloc(&view.labels, d->context, n, sizeof *view.labels));
+        for (int64_t i = 0; i < n; i++)
+            view.labels[i] = d->labels[index[i]];
+    }
+    *out = view;
+    return EG_OK;
+}
+
 /* Divides the examples of `from`: a share of each class goes to *second. */
 static eg_status divide(list *first, list *second, const eg_dataset *d, const list *from, double share, uint64_t seed)
 {
-    eg_dataset *some = NULL;
+    eg_dataset some;
     list a = {NULL, 0}, b = {NULL, 0};
-    if (from->n < d->n)
-        EG_TRY(egi_dataset_pick(&some, d, from->index, from->n));
-    const eg_status status = egi_dataset_split(&a.index, &a.n, &b.index, &b.n, some ? some : d, share, seed);
-    eg_dataset_free(some);
+    EG_TRY(egi_label_view(&some, d, from->index, from->n));
+    const eg_status status = egi_dataset_split(&a.index, &a.n, &b.index, &b.n, &some, share, seed);
+    egi_free(d->context, some.labels);
     EG_TRY(status);
     through(&a, from);
     through(&b, from);
@@ -79,15 +94,15 @@ static void cap(list *l, uint64_t seed)
 /* Only `limit` examples of a list, chosen by the buffer's rule: the list of the others is given up. */
 static eg_status limit_to(egi_run *run, list *l, const eg_dataset *d, int64_t limit)
 {
-    eg_dataset *some = NULL;
+    eg_dataset some;
     list chosen = {NULL, 0};
     int kind = run->config->remember.buffer_kind;
     if (kind == EGI_BUFFER_HERDING) /* needs features, and the head is not known yet */
         kind = EGI_BUFFER_BALANCED;
-    EG_TRY(egi_dataset_pick(&some, d, l->index, l->n));
-    const eg_status status = egi_buffer_choose(&chosen.index, &chosen.n, some, (egi_buffer_kind)kind, limit, NULL, 0,
+    EG_TRY(egi_label_view(&some, d, l->index, l->n));
+    const eg_status status = egi_buffer_choose(&chosen.index, &chosen.n, &some, (egi_buffer_kind)kind, limit, NULL, 0,
                                                stream_seed(run, SPLIT_LIMIT));
-    eg_dataset_free(some);
+    egi_free(run->context, some.labels);
     EG_TRY(status);
     through(&chosen, l);
     egi_free(run->context, l->index);
