@@ -5,7 +5,15 @@
 #include <map>
 #include <set>
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#if defined(__GLIBC__) && !defined(SANITIZED) // a sanitizer has a malloc of its own
 #define COUNT_MALLOC 1
 extern "C" void *__libc_malloc(size_t);
 static std::atomic<long> mallocs{0};
@@ -157,7 +165,9 @@ TEST(Batch, AStepAllocatesNothing)
         p.make(method);
         egi_step_result r;
         int64_t blocks = 0;
+#ifdef COUNT_MALLOC
         long calls = 0;
+#endif
         for (int step = 0; step < 8; step++) {
             if (step == 2) { // whatever a first use needs is there
                 blocks = p.context.c->total_blocks;
