@@ -94,7 +94,7 @@ static json_t *keep_json(const eg_keep_result *k)
 {
     return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:I, s:I}", "name", k->name, "n", (json_int_t)k->n,
                      "before", cli_real(k->before), "after", cli_real(k->after), "drop", cli_real(k->drop),
-                     "drop_upper95", cli_real(k->drop_upper), "budget", cli_real(k->budget), "met", k->met,
+                     "drop_upper", cli_real(k->drop_upper), "budget", cli_real(k->budget), "met", k->met,
                      "negative_flips", (json_int_t)k->negative_flips, "positive_flips", (json_int_t)k->positive_flips);
 }
 
@@ -102,10 +102,10 @@ static json_t *epoch_json(const eg_epoch_result *e)
 {
     return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "epoch", (json_int_t)e->epoch,
                      "loss", cli_real(e->loss), "accuracy", cli_real(e->accuracy), "validation_loss",
-                     cli_real(e->validation_loss), "new", cli_real(e->new_accuracy), "keep", cli_real(e->keep_accuracy),
-                     "lr", cli_real(e->lr), "strength", cli_real(e->strength), "mix", cli_real(e->mix),
-                     "examples_per_second", cli_real(e->examples_per_second), "seconds", cli_real(e->seconds), "best",
-                     e->best);
+                     cli_real(e->validation_loss), "new_accuracy", cli_real(e->new_accuracy), "keep_accuracy",
+                     cli_real(e->keep_accuracy), "lr", cli_real(e->lr), "strength", cli_real(e->strength), "mix",
+                     cli_real(e->mix), "examples_per_second", cli_real(e->examples_per_second), "seconds",
+                     cli_real(e->seconds), "best", e->best);
 }
 
 static json_t *result_json(const eg_finetune_result *r)

@@ -79,8 +79,16 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
         allocator.release(allocator.user, c);
         return status;
     }
+    egi_context_set_threads(c, c->threads);
     *out = c;
     return EG_OK;
+}
+
+void egi_context_set_threads(eg_context *c, int threads)
+{
+    c->threads = threads;
+    snprintf(c->description, sizeof c->description, "%s, %d thread%s, %s", c->device->type->name, threads,
+             threads == 1 ? "" : "s", c->device->description);
 }
 
 void eg_context_free(eg_context *c)
@@ -103,7 +111,7 @@ int eg_context_threads(const eg_context *c)
 
 const char *eg_context_describe(const eg_context *c)
 {
-    return c->device->description;
+    return c->description;
 }
 
 eg_status egi_alloc(void *out, eg_context *c, int64_t count, size_t size)

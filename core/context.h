@@ -15,6 +15,7 @@ struct eg_context {
     uint64_t seed;
     int threads;
     egi_device *device; /* owned */
+    char description[256];
     eg_log_fn log;
     void *log_user;
     int64_t live_blocks;  /* blocks given and not yet released */
@@ -23,6 +24,9 @@ struct eg_context {
 
 /** eg_context_create() with the list of devices, which only api/ knows. `types` ends with NULL. */
 eg_status egi_context_create(eg_context **out, const eg_context_options *options, const egi_device_type *const *types);
+
+/** Sets how many threads kernels use from now on; 1 to 1024. */
+void egi_context_set_threads(eg_context *context, int threads);
 
 /** `count * size` bytes, zeroed, aligned to 64. A count of 0 gives a block too. Errors: NOMEM (also when the product
  * overflows). */

@@ -40,6 +40,7 @@ void eg_dataset_free(eg_dataset *d)
     free_texts(c, d->files, d->n);
     egi_free(c, d->labels);
     egi_free(c, d->targets);
+    egi_free(c, d->weights);
     egi_free(c, d->numbers);
     egi_free(c, d->name);
     egi_free(c, d->format);

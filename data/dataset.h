@@ -18,6 +18,7 @@ struct eg_dataset {
     int32_t *labels;                 /* (n) or NULL; owned unless view */
     float *targets;                  /* (n, target_shape) or NULL: regression, or several labels at once */
     egi_shape target_shape;
+    float *weights; /* (n) or NULL: how much each example counts in the loss, 0 or more; owned */
     int64_t classes;
     char **class_names;  /* classes, or NULL; owned */
     char (*numbers)[24]; /* classes: "0", "1" ... where the set names none; owned */

@@ -33,6 +33,33 @@ eg_status egi_fill_targets(eg_dataset *d, const egi_shape *shape)
     return EG_OK;
 }
 
+eg_status egi_fill_weights(eg_dataset *d)
+{
+    return egi_alloc(&d->weights, d->context, d->n, sizeof *d->weights);
+}
+
+eg_status egi_check_weights(const eg_dataset *d, const char *subject)
+{
+    for (int64_t i = 0; i < d->n; i++)
+        if (!(d->weights[i] >= 0 && d->weights[i] <= 1e6f))
+            return egi_fail(EG_ERR_DATA, "%s: weight of example %lld is %g, wanted 0 to 1e6", subject, (long long)i,
+                            (double)d->weights[i]);
+    return EG_OK;
+}
+
+eg_status eg_dataset_set_weights(eg_dataset *d, const float *weights)
+{
+    const eg_dataset given = {.n = d->n, .weights = (float *)weights};
+    if (!weights)
+        return egi_fail(EG_ERR_ARG, "%s: weights is NULL", d->name);
+    EG_TRY(egi_check_weights(&given, d->name));
+    if (!d->weights)
+        EG_TRY(egi_fill_weights(d));
+    for (int64_t i = 0; i < d->n; i++)
+        d->weights[i] = weights[i];
+    return EG_OK;
+}
+
 eg_status egi_fill_classes(eg_dataset *d, const char *subject)
 {
     int32_t most = -1;

@@ -282,6 +282,16 @@ eg_status egi_npy_answers(eg_dataset *d, const egi_npy *a, const egi_stream *s)
     return EG_OK;
 }
 
+eg_status egi_npy_weights(eg_dataset *d, const egi_npy *a, const egi_stream *s)
+{
+    if (a->rank != 1 || a->dim[0] != d->n)
+        return egi_fail(EG_ERR_DATA, "%s: wanted a weight for each of the %lld examples, found %lld in %d dimensions",
+                        s->name, (long long)d->n, (long long)a->count, a->rank);
+    EG_TRY(egi_fill_weights(d));
+    EG_TRY(read_numbers(a, s, EGI_F32, d->weights, d->context));
+    return egi_check_weights(d, s->name);
+}
+
 /* --- the reader -----------------------------------------------------------------------------------------------------
  */
 

@@ -36,5 +36,7 @@ EG_MUST_USE eg_status egi_npy_parse(egi_npy *out, const char *text, int64_t n, c
 EG_MUST_USE eg_status egi_npy_input(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s);
 /** It becomes labels (integers, one an example) or targets (floating point or several columns). */
 EG_MUST_USE eg_status egi_npy_answers(eg_dataset *d, const egi_npy *a, const egi_stream *s);
+/** Fills d->weights from a (n) array: Keras' sample_weight. Errors: DATA, NOMEM. */
+EG_MUST_USE eg_status egi_npy_weights(eg_dataset *d, const egi_npy *a, const egi_stream *s);
 
 #endif

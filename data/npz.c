@@ -1,5 +1,5 @@
 /* NPZ: a zip of NPY members. Arrays x (or x0, x1, ... for several inputs) and y; or x_train, y_train, x_test, y_test as
- * keras.datasets has. */
+ * keras.datasets has; and sample_weight beside them. */
 #include "data/npy.h"
 #include "data/zip.h"
 
@@ -37,6 +37,12 @@ static eg_status use_answers(eg_dataset *d, int i, const egi_npy *a, const egi_s
 {
     (void)i;
     return egi_npy_answers(d, a, s);
+}
+
+static eg_status use_weights(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s)
+{
+    (void)i;
+    return egi_npy_weights(d, a, s);
 }
 
 static eg_status read_member(eg_dataset *d, const egi_zip *z, const egi_zip_member *m, int i, use_array use)
@@ -127,7 +133,10 @@ static eg_status read_part(eg_dataset *d, const egi_zip *z, const char *part)
 {
     EG_TRY(read_inputs(d, z, part));
     const egi_zip_member *y = find_array(z, "y", -1, part);
-    return y ? read_member(d, z, y, 0, use_answers) : EG_OK;
+    if (y)
+        EG_TRY(read_member(d, z, y, 0, use_answers));
+    const egi_zip_member *weights = find_array(z, "sample_weight", -1, part);
+    return weights ? read_member(d, z, weights, 0, use_weights) : EG_OK;
 }
 
 static eg_status read_arrays(eg_dataset *d, const egi_zip *z, eg_part part)

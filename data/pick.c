@@ -31,6 +31,8 @@ static eg_status make_room(eg_dataset *d, const eg_dataset *like)
         EG_TRY(egi_fill_labels(d));
     if (like->targets)
         EG_TRY(egi_fill_targets(d, &like->target_shape));
+    if (like->weights)
+        EG_TRY(egi_fill_weights(d));
     if (like->files)
         EG_TRY(egi_alloc(&d->files, d->context, d->n, sizeof *d->files));
     return copy_names(d, like);
@@ -46,6 +48,8 @@ static eg_status copy_examples(eg_dataset *d, int64_t first, const eg_dataset *f
     if (from->targets)
         copy_rows(d->targets, first, from->targets, index, n,
                   (size_t)egi_shape_count(&from->target_shape) * sizeof *from->targets);
+    if (from->weights)
+        copy_rows(d->weights, first, from->weights, index, n, sizeof *from->weights);
     for (int64_t i = 0; from->files && i < n; i++)
         EG_TRY(egi_strdup(&d->files[first + i], d->context, from->files[index ? index[i] : i]));
     return EG_OK;
@@ -82,7 +86,7 @@ eg_status egi_dataset_pick(eg_dataset **out, const eg_dataset *d, const int64_t 
 static eg_status check_alike(const eg_dataset *a, const eg_dataset *b)
 {
     bool alike = a->n_inputs == b->n_inputs && !a->labels == !b->labels && !a->targets == !b->targets &&
-                 egi_shape_equal(&a->target_shape, &b->target_shape);
+                 !a->weights == !b->weights && egi_shape_equal(&a->target_shape, &b->target_shape);
     for (int i = 0; alike && i < a->n_inputs; i++)
         alike = a->dtype[i] == b->dtype[i] && egi_shape_equal(&a->shape[i], &b->shape[i]);
     if (alike)

@@ -61,6 +61,9 @@ typedef struct egi_reader {
 /** Allocates input `i`: n examples of shape and dtype. Errors: DATA (impossible shape), NOMEM. */
 EG_MUST_USE eg_status egi_fill_input(eg_dataset *d, int i, egi_dtype dtype, const egi_shape *shape);
 EG_MUST_USE eg_status egi_fill_labels(eg_dataset *d);
+/** Room for a weight an example, and the check of what was put there. Errors: NOMEM; DATA (0 to 1e6 wanted). */
+EG_MUST_USE eg_status egi_fill_weights(eg_dataset *d);
+EG_MUST_USE eg_status egi_check_weights(const eg_dataset *d, const char *subject);
 EG_MUST_USE eg_status egi_fill_targets(eg_dataset *d, const egi_shape *shape);
 /** Labels 0 to EGI_CLASSES_MAX; classes becomes at least their number. `subject` names the file. Errors: DATA with the
  * place. */

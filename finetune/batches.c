@@ -80,7 +80,7 @@ static eg_status add_source(egi_objective *o, bool *seen, const eg_model *model,
                         by_targets ? "targets" : "labels", by_targets ? "labels" : "targets");
     seen[s->output] = o->used[s->output] = true;
     o->by_targets[s->output] = by_targets;
-    o->weighted = o->weighted || s->class_weights;
+    o->weighted = o->weighted || s->class_weights || d->weights;
     return EG_OK;
 }
 
@@ -186,7 +186,8 @@ static double weight_of(const egi_source *s, int64_t index)
 {
     if (egi_source_row(s, index) < 0)
         return 0;
-    return s->class_weights && s->data->labels ? s->class_weights[s->data->labels[index]] : 1;
+    const double own = s->data->weights ? s->data->weights[index] : 1;
+    return s->class_weights && s->data->labels ? own * s->class_weights[s->data->labels[index]] : own;
 }
 
 static eg_status fill_row(egi_feed *f, const egi_source *s, int64_t index, int64_t row)

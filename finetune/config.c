@@ -514,7 +514,7 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
         return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", have, r->run.device);
     context->seed = (uint64_t)r->run.seed;
     if (r->run.threads > 0)
-        context->threads = (int)r->run.threads;
+        egi_context_set_threads(context, (int)r->run.threads);
     return EG_OK;
 }
 

@@ -114,8 +114,7 @@ static eg_status create(egi_device **out, eg_context *context)
         egi_free(context, cpu);
         return status;
     }
-    snprintf(cpu->base.description, sizeof cpu->base.description, "cpu, %d thread%s, %s, %s", context->threads,
-             context->threads == 1 ? "" : "s", vector_units(), egi_dnnl_describe().s);
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, %s", vector_units(), egi_dnnl_describe().s);
     *out = &cpu->base;
     return EG_OK;
 }

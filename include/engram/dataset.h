@@ -26,6 +26,11 @@ EG_API EG_MUST_USE eg_status eg_dataset_load(eg_dataset **out, eg_context *conte
 EG_API EG_MUST_USE eg_status eg_dataset_from_arrays(eg_dataset **out, eg_context *context, const void *x,
                                                     eg_dtype dtype, int64_t n, const int64_t *shape, int rank,
                                                     const int32_t *labels);
+
+/** How much each example counts in the loss (Keras' sample_weight; the sum is divided by the batch's size, as Keras
+ * does). weights: (n), 0 to 1e6, copied. An NPZ file brings its own as array `sample_weight`. Errors: ARG, DATA, NOMEM.
+ */
+EG_API EG_MUST_USE eg_status eg_dataset_set_weights(eg_dataset *dataset, const float *weights);
 EG_API void eg_dataset_free(eg_dataset *dataset);
 
 typedef struct eg_dataset_info {

@@ -93,8 +93,8 @@ typedef struct eg_progress {
     const eg_epoch_result *finished; /**< not NULL: an epoch ended */
 } eg_progress;
 
-/** Returns false to stop: the run ends as cancelled, with what was best so far. Files of an earlier run stay as they are; the model
- *  goes to stopped.h5 where at least one epoch ended. */
+/** Returns false to stop: the run ends as cancelled, with what was best so far. Files of an earlier run stay as they
+ * are; the model goes to stopped.h5 where at least one epoch ended. */
 typedef bool (*eg_progress_fn)(void *user, const eg_progress *progress);
 /** Receives the head of a run ("model ...", "data ...", "before ...") line by line as it becomes known. */
 typedef void (*eg_line_fn)(void *user, const char *line);

@@ -86,12 +86,12 @@ EG_API EG_MUST_USE eg_status eg_model_plan_bytes(eg_model *model, int64_t batch,
  * done. Errors: ARG, NOMEM, DEVICE. */
 EG_API EG_MUST_USE eg_status eg_model_predict(eg_model *model, const float *const *x, int64_t n, float *const *y);
 
-/** How far the parameters of layer `index` of `a` moved in `b` (same path and shapes): |b - a| / |a|, 0 where a layer has none, NaN
- *  where `b` has no such layer or other shapes. Errors: ARG. */
+/** How far the parameters of layer `index` of `a` moved in `b` (same path and shapes): |b - a| / |a|, 0 where a layer
+ * has none, NaN where `b` has no such layer or other shapes. Errors: ARG. */
 EG_API EG_MUST_USE eg_status eg_model_drift(const eg_model *a, const eg_model *b, int64_t index, double *drift);
 
-/** Trains a small network on synthetic data on this context's device and checks gradients against the reference kernels. *out: the
- *  findings in lines; caller, eg_text_free(). *ok: all good. Errors: NOMEM, DEVICE. */
+/** Trains a small network on synthetic data on this context's device and checks gradients against the reference
+ * kernels. *out: the findings in lines; caller, eg_text_free(). *ok: all good. Errors: NOMEM, DEVICE. */
 EG_API EG_MUST_USE eg_status eg_selftest(char **out, bool *ok, eg_context *context);
 
 /** All layers of a file that this version cannot run, as lines "name (ClassName): why"; "" when it can run all.

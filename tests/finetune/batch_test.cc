@@ -99,7 +99,8 @@ TEST(Batch, RehearsalFillsUpFromEveryOldTaskWithoutReplacement)
     ASSERT_EQ(20, p.run.batch);
     ASSERT_EQ(12, p.run.batch_new);
     std::map<int32_t, std::map<int64_t, int>> seen;
-    for (int step = 0; step < 15; step++) { // 15 * 8 old ones: 60 of each task: the larger once, the smaller three times
+    for (int step = 0; step < 15;
+         step++) { // 15 * 8 old ones: 60 of each task: the larger once, the smaller three times
         const std::vector<egi_item> batch = p.compose(12);
         ASSERT_EQ(20u, batch.size());
         for (size_t i = 0; i < batch.size(); i++) {

@@ -1,4 +1,5 @@
-// The Fisher information: analytic where there is a formula, else squared gradients of single samples; whatever the batch.
+// The Fisher information: analytic where there is a formula, else squared gradients of single samples; whatever the
+// batch.
 #include "support.h"
 
 namespace
@@ -163,7 +164,8 @@ TEST(Fisher, OfLinearSoftmaxIsTheAnalyticOne)
 TEST(Fisher, OfSigmoidAndLinearHeadsIsTheAnalyticOne)
 {
     Setting sigmoid, linear;
-    sigmoid.make(EGI_SHAPE(4), R"([{"class_name":"Dense","config":{"name":"head","units":2,"activation":"sigmoid"}}])", 2);
+    sigmoid.make(EGI_SHAPE(4), R"([{"class_name":"Dense","config":{"name":"head","units":2,"activation":"sigmoid"}}])",
+                 2);
     std::vector<double> d = logits_of(sigmoid, 4, 2);
     for (double &v : d)
         v = std::exp(-v) / std::pow(1 + std::exp(-v), 2); // p (1 - p)
@@ -190,7 +192,8 @@ TEST(Fisher, SampledIsTheExactOneOnAverage)
         }
     }
     for (size_t k = 0; k < exact.size(); k++) {
-        const double mean = sum[k] / rounds, deviation = std::sqrt(std::fmax(squares[k] / rounds - mean * mean, 0) / rounds);
+        const double mean = sum[k] / rounds,
+                     deviation = std::sqrt(std::fmax(squares[k] / rounds - mean * mean, 0) / rounds);
         EXPECT_NEAR(exact[k], mean, 5 * deviation + 1e-15) << k;
     }
 }

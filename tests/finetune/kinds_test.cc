@@ -1,4 +1,5 @@
-// Runs of other kinds: regression, yes or no, several heads, batch norm's three modes, herding, verdicts, parts of data.
+// Runs of other kinds: regression, yes or no, several heads, batch norm's three modes, herding, verdicts, parts of
+// data.
 #include "support.h"
 
 #include <set>
@@ -56,7 +57,8 @@ void sides(Dataset &out, eg_context *c, int64_t n, uint32_t step, double from = 
 TEST(Kinds, RegressionFindsTheLine)
 {
     Simple s;
-    Model::chain(s.model, s.context.c, EGI_F32, EGI_SHAPE(2), R"([{"class_name":"Dense","config":{"name":"head","units":1}}])");
+    Model::chain(s.model, s.context.c, EGI_F32, EGI_SHAPE(2),
+                 R"([{"class_name":"Dense","config":{"name":"head","units":1}}])");
     line(s.train, s.context.c, 400, 1);
     line(s.test, s.context.c, 100, 2);
     s.config.set("finetune.optimizer", "sgd").set("finetune.lr", "0.1").set("data.classes", "keep");

@@ -20,7 +20,8 @@ struct Blobs {
         fill(train, c, name, {x0, y0, x1, y1}, n, step);
         fill(test, c, name, {x0, y0, x1, y1}, 200, step + 1);
     }
-    static void fill(Dataset &out, eg_context *c, const char *name, const std::vector<double> &at, int64_t n, uint32_t step)
+    static void fill(Dataset &out, eg_context *c, const char *name, const std::vector<double> &at, int64_t n,
+                     uint32_t step)
     {
         std::vector<float> x = normal(2 * n, step, 0.35);
         std::vector<int32_t> y = labels(n, 2, step + 100);
@@ -389,4 +390,37 @@ TEST(Run, ClassWeightsAreThoseOfTheLoss)
     Result s;
     eg_finetune_job j = w.job(w.fresh);
     EXPECT_EQ(EG_ERR_CONFIG, eg_finetune(&s.r, w.model.m, &j));
+}
+
+// The loss is (sum of weight x loss) / n as Keras has it: with half of the batch at weight 0, a step is that of the
+// other half alone at half the rate; and a weight of 3 is three times the step.
+TEST(Run, SampleWeightsAreThoseOfTheLoss)
+{
+    auto step = [](const std::vector<float> &weights, bool half, const char *lr) {
+        World w;
+        const std::vector<float> x = normal(16, 77, 1);
+        const std::vector<int32_t> y = labels(8, 2, 78);
+        const int64_t n = half ? 4 : 8;
+        Blobs data;
+        data.train.make(w.context.c, {x.begin(), x.begin() + 2 * n}, {2}, {y.begin(), y.begin() + n}, "weighted");
+        data.test.make(w.context.c, x, {2}, y, "weighted");
+        if (!weights.empty())
+            EXPECT_OK(eg_dataset_set_weights(data.train.d, weights.data()));
+        w.config.set("finetune.optimizer", "sgd").set("finetune.lr", lr).set("finetune.schedule", "constant");
+        w.config.set("finetune.batch", "8").set("finetune.epochs", "1").set("data.classes", "keep");
+        w.config.set("remember.method", "none").set("data.validation", "0").set("data.shuffle", "false");
+        Result r;
+        finetune(r, w, data);
+        return w.model.get("hidden/kernel");
+    };
+    const std::vector<double> all = step({}, false, "0.1");
+    const std::vector<double> some = step({1, 1, 1, 1, 0, 0, 0, 0}, false, "0.1"), alone = step({}, true, "0.05");
+    const std::vector<double> thrice = step({3, 3, 3, 3, 3, 3, 3, 3}, false, "0.1"), faster = step({}, false, "0.3");
+    double apart = 0;
+    for (size_t i = 0; i < all.size(); i++) {
+        EXPECT_NEAR(alone[i], some[i], 1e-6);
+        EXPECT_NEAR(faster[i], thrice[i], 1e-6);
+        apart = std::max(apart, std::abs(all[i] - some[i]));
+    }
+    EXPECT_GT(apart, 1e-4) << "the weights change nothing";
 }

@@ -91,8 +91,8 @@ struct Model {
         json_array_insert_new(list, 0,
                               json_pack("{s:s, s:{s:o, s:s}}", "class_name", "InputLayer", "config", "batch_shape",
                                         shape, "name", "input"));
-        Json config{json_pack("{s:s, s:{s:s, s:o}}", "class_name", "Sequential", "config", "name", "chain", "layers",
-                              list)};
+        Json config{
+            json_pack("{s:s, s:{s:s, s:o}}", "class_name", "Sequential", "config", "name", "chain", "layers", list)};
         ASSERT_OK(egi_keras_build(&out.m, c, config.j, dtype, 3));
     }
     static void chain(Model &out, eg_context *c, egi_dtype dtype, const egi_shape &input, const char *layers)

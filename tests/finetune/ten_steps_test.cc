@@ -1,4 +1,5 @@
-// Ten training steps against Keras: every optimizer, regularizers of the file, batch norm that trains, a last batch that is smaller.
+// Ten training steps against Keras: every optimizer, regularizers of the file, batch norm that trains, a last batch
+// that is smaller.
 #include "support.h"
 
 namespace
@@ -30,8 +31,7 @@ void load_weights(Model &model, const json_t *weights)
 {
     const char *path;
     const json_t *w;
-    json_object_foreach ((json_t *)weights, path, *(json_t **)&w)
-        model.set(path, numbers(json_object_get(w, "values")));
+    json_object_foreach((json_t *)weights, path, *(json_t **)&w) model.set(path, numbers(json_object_get(w, "values")));
 }
 
 egi_trainer_options options_of(const std::string &name, const json_t *run)
@@ -55,7 +55,8 @@ void expect_weights(const Model &model, const json_t *end, const std::string &wh
 {
     const char *path;
     json_t *list;
-    json_object_foreach ((json_t *)end, path, list) {
+    json_object_foreach((json_t *)end, path, list)
+    {
         const std::vector<double> wanted = numbers(list), found = model.get(path);
         ASSERT_EQ(wanted.size(), found.size());
         for (size_t i = 0; i < wanted.size(); i++)
@@ -102,8 +103,10 @@ void run_case(const char *net, const char *name)
         for (int64_t i = at; i < std::min(at + batch, n); i++)
             items.push_back({i, 0});
         egi_step_result r{};
-        ASSERT_OK(egi_trainer_step(trainer, items.data(), (int64_t)items.size(), setting(run, "learning_rate", 0), 0, &r));
-        EXPECT_NEAR(losses[(size_t)step], r.loss, 1e-5 * losses[(size_t)step]) << net << " " << name << " step " << step;
+        ASSERT_OK(
+            egi_trainer_step(trainer, items.data(), (int64_t)items.size(), setting(run, "learning_rate", 0), 0, &r));
+        EXPECT_NEAR(losses[(size_t)step], r.loss, 1e-5 * losses[(size_t)step])
+            << net << " " << name << " step " << step;
     }
     EXPECT_EQ(10, egi_trainer_steps(trainer));
     expect_weights(model, json_object_get(run, "end"), std::string(net) + " " + name);
@@ -123,8 +126,8 @@ TEST_P(TenSteps, AreThoseOfKeras)
 
 INSTANTIATE_TEST_SUITE_P(All, TenSteps,
                          ::testing::Combine(::testing::Values("mlp", "cnn"),
-                                            ::testing::Values("sgd", "sgd_momentum", "sgd_nesterov", "adam", "adam_clip",
-                                                              "adamw", "rmsprop", "rmsprop_momentum")),
+                                            ::testing::Values("sgd", "sgd_momentum", "sgd_nesterov", "adam",
+                                                              "adam_clip", "adamw", "rmsprop", "rmsprop_momentum")),
                          [](const auto &info) {
                              return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
                          });
