@@ -201,6 +201,21 @@ TEST_F(Readers, NpzTargets)
               std::vector<float>(several->targets, several->targets + 9));
 }
 
+TEST_F(Readers, NpzSampleWeights)
+{
+    const Set d = Load(Golden("weighted.npz"));
+    ASSERT_NE(nullptr, d->weights);
+    EXPECT_EQ((std::vector<float>{0.5f, 2, 0}), std::vector<float>(d->weights, d->weights + 3));
+    const int64_t index[] = {1};
+    eg_dataset *picked = nullptr;
+    ASSERT_EQ(EG_OK, egi_dataset_pick(&picked, d.get(), index, 1)) << eg_last_message();
+    EXPECT_EQ(2.0f, picked->weights[0]);
+    eg_dataset_free(picked);
+    const float wrong[] = {1, -1, 1};
+    EXPECT_EQ(EG_ERR_DATA, eg_dataset_set_weights(d.get(), wrong));
+    EXPECT_EQ(0.5f, d->weights[0]) << "a refused call changes nothing";
+}
+
 TEST_F(Readers, NumbersThatAreNotFiniteAreLogged)
 {
     const Set d = Load(Put("nan.npy", NpyOf("<f4", "(2, 1)", Bytes("\0\0\x80\x3f\0\0\xc0\x7f", 8))));

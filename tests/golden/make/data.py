@@ -55,6 +55,7 @@ np.savez_compressed(path("parts.npz"), x_train=x_train, y_train=np.array([[0], [
 np.savez(path("regression.npz"), x=np.ones((3, 2), np.float32), y=np.array([0.5, -1, 2], np.float64))
 np.savez(path("onehot.npz"), x=np.ones((3, 2), np.float32), y=np.eye(4, dtype=np.float32)[[2, 0, 2]])
 np.savez(path("several.npz"), x=np.ones((3, 2), np.float32), y=np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0]], np.int32))
+np.savez(path("weighted.npz"), x=np.ones((3, 2), np.float32), y=np.array([0, 1, 0]), sample_weight=np.array([0.5, 2, 0]))
 
 # --- images: 9 x 7 pixels of every kind; the expected values are Pillow's RGB, files in the order of their names
 rgb = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
