@@ -1,4 +1,5 @@
-// The main job on real files: LeNet-5, trained on MNIST by somebody else, learns Fashion-MNIST. Skipped where the files are not there.
+// The main job on real files: LeNet-5, trained on MNIST by somebody else, learns Fashion-MNIST. Skipped where the files
+// are not there.
 extern "C" {
 #include "core/context.h"
 #include "data/dataset.h"
@@ -34,7 +35,8 @@ class Story : public ::testing::Test
             GTEST_SKIP() << "no checkpoints and data at " << shared() << "; set EG_SHARED";
         ASSERT_OK(eg_context_create(&context, nullptr));
         ASSERT_OK(eg_config_create(&config, context));
-        const std::string folder = shared() + "/checkpoints/deepxplore-mnist-lenets/", arch = folder + "Model3.arch.json";
+        const std::string folder = shared() + "/checkpoints/deepxplore-mnist-lenets/",
+                          arch = folder + "Model3.arch.json";
         eg_load_options options = EG_LOAD_OPTIONS_INIT;
         options.arch = arch.c_str();
         ASSERT_OK(eg_model_load(&model, context, (folder + "Model3.h5").c_str(), &options));
@@ -68,7 +70,8 @@ class Story : public ::testing::Test
         eg_eval_result *e = nullptr;
         eg_eval_options options = EG_EVAL_OPTIONS_INIT;
         options.task = task;
-        EXPECT_EQ(EG_OK, eg_dataset_load(&d, context, (shared() + "/data/" + data).c_str(), EG_PART_TEST)) << eg_last_message();
+        EXPECT_EQ(EG_OK, eg_dataset_load(&d, context, (shared() + "/data/" + data).c_str(), EG_PART_TEST))
+            << eg_last_message();
         EXPECT_EQ(EG_OK, eg_eval(&e, model, d, &options)) << eg_last_message();
         const double a = e ? e->accuracy : NAN;
         eg_eval_result_free(e);
@@ -123,7 +126,8 @@ TEST_F(Story, FiveHundredOldImagesAreEnoughForMost)
     EXPECT_GE(r->new_after, 0.89);
 }
 
-// A third task: digits in negative. No old data is given: the model's own memory of 2,000 examples protects both old tasks.
+// A third task: digits in negative. No old data is given: the model's own memory of 2,000 examples protects both old
+// tasks.
 TEST_F(Story, ASecondFineTuneIsProtectedByItsOwnMemory)
 {
     set("finetune.epochs", "2");
@@ -148,8 +152,8 @@ TEST_F(Story, ASecondFineTuneIsProtectedByItsOwnMemory)
     eg_finetune_result *second = nullptr;
     ASSERT_OK(eg_finetune(&second, model, &job));
     const double mnist_after = accuracy("mnist", "mnist"), fashion_after = accuracy("fashion-mnist", "fashion-mnist");
-    printf("third task %.2f %%; mnist %.2f %% -> %.2f %%; fashion %.2f %% -> %.2f %%\n", second->new_after * 100, mnist * 100,
-           mnist_after * 100, fashion * 100, fashion_after * 100);
+    printf("third task %.2f %%; mnist %.2f %% -> %.2f %%; fashion %.2f %% -> %.2f %%\n", second->new_after * 100,
+           mnist * 100, mnist_after * 100, fashion * 100, fashion_after * 100);
     EXPECT_EQ(2, second->n_keep);
     EXPECT_GT(second->new_after, 0.9);
     EXPECT_GT(mnist_after, mnist - 0.04);
