@@ -73,6 +73,18 @@ static int64_t keep_count(const egi_run *run)
     return n;
 }
 
+/* The name of the data set, counted up where an earlier one has it: two folders called "train" are two tasks. */
+static eg_status name_task(egi_run *run, int64_t i)
+{
+    const char *name = run->old[i].part.train->name;
+    int same = 0;
+    for (int64_t k = 0; k < i; k++)
+        same += strcmp(run->old[k].part.train->name, name) == 0;
+    if (same == 0)
+        return egi_strdup(&run->old[i].name, run->context, name);
+    return egi_format(&run->old[i].name, run->context, "%s %d", name, same + 1);
+}
+
 static eg_status load_keep(egi_run *run, int64_t i)
 {
     egi_old_task *old = &run->old[i];
@@ -87,7 +99,7 @@ static eg_status load_keep(egi_run *run, int64_t i)
     }
     if (old->part.train->n == 0)
         return egi_fail(EG_ERR_DATA, "data set %s: it has no examples", old->part.train->name);
-    return egi_strdup(&old->name, run->context, old->part.train->name);
+    return name_task(run, i);
 }
 
 eg_status egi_run_load(egi_run *run)

@@ -43,8 +43,9 @@ static void choose_batch(egi_run *run)
     run->batch = run->config->finetune.batch;
     if (run->batch == 0)
         run->batch = run->rehearses ? 2 * one : one;
-    run->protect.mix = run->protect.mix_least = run->rehearses ? run->config->remember.mix : 0;
-    run->protect.steer_mix = run->rehearses && !egi_config_given(run->config_owned, "remember.mix");
+    const double mix = run->config->remember.mix;
+    run->protect.steer_mix = run->rehearses && mix < 0;
+    run->protect.mix = run->protect.mix_least = !run->rehearses ? 0 : mix < 0 ? 0.5 : mix;
     run->batch_new = egi_run_new_share(run->batch, run->protect.mix);
 }
 
@@ -227,10 +228,10 @@ static eg_status train_step(egi_run *run, tally *t, int64_t planned)
     t->examples += n;
     t->loss += r.loss * (double)n;
     t->correct += r.correct;
-    t->diverged = !isfinite(r.loss);
+    t->diverged = !isfinite(r.loss + r.penalty);
     const int64_t every = run->config->run.log_steps, done = egi_trainer_steps(run->trainer);
     if (run->report && every > 0 && done % every == 0 && !t->diverged)
-        EG_TRY(egi_report_step(run->report, done, r.loss));
+        EG_TRY(egi_report_step(run->report, done, r.loss + r.penalty));
     return EG_OK;
 }
 

@@ -159,7 +159,7 @@ eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, dou
     EG_TRY(egi_plan_run(s->plan, &t->control));
     t->control.step++;
     t->control.weights_version++;
-    *result = (egi_step_result){.n = n, .loss = scalar(s, s->values.loss) + scalar(s, s->penalty)};
+    *result = (egi_step_result){.n = n, .loss = scalar(s, s->values.loss), .penalty = scalar(s, s->penalty)};
     for (int j = 0; j < t->model->n_outputs; j++)
         result->correct += scalar(s, s->values.correct[j]);
     return EG_OK;

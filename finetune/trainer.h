@@ -23,7 +23,8 @@ typedef struct egi_trainer_options {
 
 /** What a step found before its update. */
 typedef struct egi_step_result {
-    double loss;    /* with the penalties where they are logged */
+    double loss;    /* of the examples */
+    double penalty; /* of the weights, where it is logged; else 0 */
     double correct; /* rows that were right, over all outputs */
     int64_t n;
 } egi_step_result;

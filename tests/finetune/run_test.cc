@@ -337,6 +337,34 @@ TEST(Run, MaxStepsAndEpochsCount)
     EXPECT_EQ(1, r.r->epochs_run);
 }
 
+TEST(Run, TimeIsLimited)
+{
+    World w;
+    w.pretrain();
+    w.config.set("run.time_limit", "1s").set("finetune.epochs", "1000000").set("data.validation", "0");
+    Result r;
+    finetune(r, w, w.fresh);
+    EXPECT_GT(r.r->epochs_run, 1);
+    EXPECT_LT(r.r->epochs_run, 1000000);
+    EXPECT_FALSE(r.r->cancelled);
+    EXPECT_LT(r.r->seconds, 10);
+}
+
+TEST(Run, TwoOldTasksOfOneNameStayTwo)
+{
+    World w;
+    w.pretrain();
+    Blobs other;
+    other.make(w.context.c, "old", -5, -4, 5, -4, 600, 7);
+    w.config.set("finetune.epochs", "1");
+    Result r;
+    finetune(r, w, w.fresh, {&w.old, &other});
+    egi_memory *memory = nullptr;
+    ASSERT_OK(egi_memory_load(&memory, w.model.m));
+    EXPECT_EQ(3, memory->n_parts);
+    egi_memory_free(memory);
+}
+
 TEST(Run, EarlyStoppingStopsAndRestoresTheBest)
 {
     World w;
@@ -404,8 +432,9 @@ TEST(Run, SampleWeightsAreThoseOfTheLoss)
         Blobs data;
         data.train.make(w.context.c, {x.begin(), x.begin() + 2 * n}, {2}, {y.begin(), y.begin() + n}, "weighted");
         data.test.make(w.context.c, x, {2}, y, "weighted");
-        if (!weights.empty())
+        if (!weights.empty()) {
             EXPECT_OK(eg_dataset_set_weights(data.train.d, weights.data()));
+        }
         w.config.set("finetune.optimizer", "sgd").set("finetune.lr", lr).set("finetune.schedule", "constant");
         w.config.set("finetune.batch", "8").set("finetune.epochs", "1").set("data.classes", "keep");
         w.config.set("remember.method", "none").set("data.validation", "0").set("data.shuffle", "false");
