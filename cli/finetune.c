@@ -90,42 +90,14 @@ static bool on_progress(void *user, const eg_progress *p)
 /* --- printing the result --------------------------------------------------------------------------------------------
  */
 
-static json_t *keep_json(const eg_keep_result *k)
+static int print_json(eg_context *context, const eg_finetune_result *r)
 {
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:I, s:I}", "name", k->name, "n", (json_int_t)k->n,
-                     "before", cli_real(k->before), "after", cli_real(k->after), "drop", cli_real(k->drop),
-                     "drop_upper", cli_real(k->drop_upper), "budget", cli_real(k->budget), "met", k->met,
-                     "negative_flips", (json_int_t)k->negative_flips, "positive_flips", (json_int_t)k->positive_flips);
-}
-
-static json_t *epoch_json(const eg_epoch_result *e)
-{
-    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "epoch", (json_int_t)e->epoch,
-                     "loss", cli_real(e->loss), "accuracy", cli_real(e->accuracy), "validation_loss",
-                     cli_real(e->validation_loss), "new_accuracy", cli_real(e->new_accuracy), "keep_accuracy",
-                     cli_real(e->keep_accuracy), "lr", cli_real(e->lr), "strength", cli_real(e->strength), "mix",
-                     cli_real(e->mix), "examples_per_second", cli_real(e->examples_per_second), "seconds",
-                     cli_real(e->seconds), "best", e->best);
-}
-
-static json_t *result_json(const eg_finetune_result *r)
-{
-    json_t *keep = json_array(), *epochs = json_array();
-    for (int64_t i = 0; i < r->n_keep; i++)
-        json_array_append_new(keep, keep_json(&r->keep[i]));
-    for (int64_t i = 0; i <= r->epochs_run; i++)
-        json_array_append_new(epochs, epoch_json(&r->epochs[i]));
-    json_t *out = json_pack(
-        "{s:o, s:{s:s, s:I, s:o, s:o}, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, "
-        "s:o}",
-        "keep", keep, "new", "name", r->new_name, "n", (json_int_t)r->new_n, "before", cli_real(r->new_before), "after",
-        cli_real(r->new_after), "epochs_run", (json_int_t)r->epochs_run, "best_epoch", (json_int_t)r->best_epoch,
-        "steps", (json_int_t)r->steps, "stopped_early", r->stopped_early, "budget_met", r->budget_met, "cancelled",
-        r->cancelled, "blend", cli_real(r->blend), "average_accuracy", cli_real(r->average_accuracy),
-        "backward_transfer", cli_real(r->backward_transfer), "forgetting", cli_real(r->forgetting), "seconds",
-        cli_real(r->seconds), "examples_per_second", cli_real(r->examples_per_second), "method", r->method, "verdict",
-        r->verdict, "warning", r->warning, "model", r->model_path, "epochs", epochs);
-    return out;
+    char *text = NULL;
+    int rc = cli_check(CLI_AT_RUN, eg_finetune_json(&text, context, r));
+    if (rc == CLI_OK)
+        rc = cli_save_text(NULL, text);
+    eg_text_free(context, text);
+    return rc;
 }
 
 static void print_keep(const eg_keep_result *k)
@@ -249,7 +221,7 @@ static int run_job(const cli_args *args, eg_context *context, const eg_config *c
     erase_line(&s);
     if (rc == CLI_OK) {
         if (args->json)
-            rc = cli_print_json(result_json(result));
+            rc = print_json(context, result);
         else
             print_result(result);
         rc = rc == CLI_OK ? exit_code(result) : rc;

@@ -107,7 +107,7 @@ const egi_field egi_run_fields[] = {
 
     TEXT("remember.method", remember.method, "auto", "auto, none, or a sum of rehearsal, ewc, l2sp; auto: rehearsal+ewc with old data, else l2sp"),
     REAL("remember.budget", remember.budget, "0.01", 0, 1, "allowed drop of accuracy on old data, absolute"),
-    REAL("remember.mix", remember.mix, "0.5", 0, 0.95, "share of old examples in a batch"),
+    REAL_OR("remember.mix", remember.mix, "auto", EGI_AUTO, 0, 0.95, "share of old examples in a batch; auto: a half, raised where the budget is missed"),
     INT("remember.buffer", remember.buffer, "2000", 0, 1e8, "examples that the written file carries to protect its tasks next time"),
     CHOICE("remember.buffer_kind", remember.buffer_kind, "balanced", buffer_words, "how they are chosen"),
     INT("remember.keep_limit", remember.keep_limit, "0", 0, 1e12, "how many examples of data.keep may be used at all; 0: all"),
@@ -456,7 +456,7 @@ static bool warmup_never_ends(const egi_run_config *r)
 
 static bool rehearsal_without_mix(const egi_run_config *r)
 {
-    return strstr(r->remember.method, "rehearsal") && r->remember.mix <= 0;
+    return strstr(r->remember.method, "rehearsal") && r->remember.mix == 0;
 }
 
 static const struct {

@@ -82,7 +82,7 @@ typedef struct egi_run_config {
     struct {
         char method[EGI_TEXT_MAX]; /* "auto", "none" or a sum such as "rehearsal+ewc" */
         double budget;             /* allowed drop of accuracy on old data, absolute */
-        double mix;                /* share of old examples in a batch */
+        double mix;                /* share of old examples in a batch; EGI_AUTO: a half, steered */
         int64_t buffer;            /* exemplars written into the file's memory */
         int buffer_kind;           /* egi_buffer_kind of data/dataset.h */
         int64_t keep_limit;        /* 0: all */

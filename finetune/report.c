@@ -27,7 +27,7 @@ struct egi_report {
     eg_context *context;
     char *path[FILES];
     const char *wrote[FILES + 1];
-    text csv, log;
+    text config, csv, log;
     char *jsonl_part; /* metrics.jsonl while it is written */
     int jsonl;        /* its descriptor, -1: none */
     char *buffer;     /* STEP_BUFFER bytes on their way to it */
@@ -75,11 +75,12 @@ static eg_status make_paths(egi_report *r, const char *folder)
     return EG_OK;
 }
 
-static eg_status write_config(egi_report *r, const eg_config *config)
+/* The configuration as it was at the start; it goes to the disk with everything else. */
+static eg_status keep_config(egi_report *r, const eg_config *config)
 {
     char *yaml;
     EG_TRY(eg_config_print(&yaml, config));
-    const eg_status status = egi_file_write_atomic(r->context, r->path[FILE_CONFIG], yaml, strlen(yaml));
+    const eg_status status = append(r, &r->config, yaml);
     egi_free(r->context, yaml);
     return status;
 }
@@ -106,7 +107,7 @@ static eg_status begin(egi_report *r, const char *folder, const eg_config *confi
         return egi_fail(EG_ERR_NOMEM, "report: no memory");
     EG_TRY(egi_folder_create(r->context, folder));
     EG_TRY(make_paths(r, folder));
-    EG_TRY(write_config(r, config));
+    EG_TRY(keep_config(r, config));
     EG_TRY(append(r, &r->log, ""));
     EG_TRY(append(r, &r->csv,
                   "epoch,loss,accuracy,validation_loss,new_accuracy,keep_accuracy,lr,strength,mix,examples_per_second,"
@@ -140,6 +141,7 @@ void egi_report_free(egi_report *r)
     }
     for (int i = 0; i < FILES; i++)
         egi_free(r->context, r->path[i]);
+    egi_free(r->context, r->config.s);
     egi_free(r->context, r->csv.s);
     egi_free(r->context, r->log.s);
     egi_free(r->context, r->jsonl_part);
@@ -297,7 +299,7 @@ static json_t *report_object(const eg_finetune_result *r)
     return o;
 }
 
-eg_status egi_report_json(char **out, eg_context *context, const eg_finetune_result *result)
+eg_status eg_finetune_json(char **out, eg_context *context, const eg_finetune_result *result)
 {
     json_t *object = report_object(result);
     const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(12);
@@ -334,8 +336,10 @@ eg_status egi_report_finish(egi_report *r, const eg_finetune_result *result)
     if (r->jsonl < 0)
         return egi_fail(EG_ERR_STATE, "report: already finished");
     char *json;
-    EG_TRY(egi_report_json(&json, r->context, result));
+    EG_TRY(eg_finetune_json(&json, r->context, result));
     eg_status status = commit_jsonl(r);
+    if (status == EG_OK)
+        status = egi_file_write_atomic(r->context, r->path[FILE_CONFIG], r->config.s, (size_t)r->config.n);
     if (status == EG_OK)
         status = egi_file_write_atomic(r->context, r->path[FILE_CSV], r->csv.s, (size_t)r->csv.n);
     if (status == EG_OK)

@@ -7,9 +7,8 @@
 
 typedef struct egi_report egi_report;
 
-/** Begins a run's files in `folder`, which is made when it is missing, and writes config.yaml (the configuration with
- * its automatic values as given). Owner: caller, egi_report_free(), which removes unfinished files. Errors: IO, NOMEM.
- */
+/** Begins a run's files in `folder`, which is made when it is missing. Owner: caller, egi_report_free(), which removes
+ * unfinished files. Errors: IO, NOMEM. */
 EG_MUST_USE eg_status egi_report_create(egi_report **out, eg_context *context, const char *folder,
                                         const eg_config *config);
 void egi_report_free(egi_report *report);
@@ -30,8 +29,5 @@ EG_MUST_USE eg_status egi_report_finish(egi_report *report, const eg_finetune_re
 
 /** NULL-ended list of the paths that egi_report_finish() wrote. Owner: the report. */
 const char *const *egi_report_files(const egi_report *report);
-
-/** The text of report.json. Owner of *out: caller, egi_free(). */
-EG_MUST_USE eg_status egi_report_json(char **out, eg_context *context, const eg_finetune_result *result);
 
 #endif

@@ -122,6 +122,10 @@ typedef struct eg_finetune_job {
 EG_API EG_MUST_USE eg_status eg_finetune(eg_finetune_result **out, eg_model *model, const eg_finetune_job *job);
 EG_API void eg_finetune_result_free(eg_finetune_result *result);
 
+/** The result as one JSON object: the text of report.json. NaN is null. Owner of *out: caller, eg_text_free(). Errors:
+ * NOMEM. */
+EG_API EG_MUST_USE eg_status eg_finetune_json(char **out, eg_context *context, const eg_finetune_result *result);
+
 /** Dry run: everything eg_finetune() does before its first epoch, and one step on a copy. *out: a report in lines;
  * caller, eg_text_free(). */
 EG_API EG_MUST_USE eg_status eg_finetune_check(char **out, eg_model *model, const eg_finetune_job *job);

@@ -221,10 +221,12 @@ TEST_F(Cli, TheSameSeedGivesTheSameFile)
     ASSERT_NE(1, Run(job + "-o a").code);
     ASSERT_NE(1, Run(job + "-o b").code);
     ASSERT_NE(1, Run(job + "run.seed=2 -o c").code);
+    ASSERT_NE(1, Run("finetune " + model_ + " -c a/config.yaml -o d").code);
     const std::string a = Slurp(At("a/model.h5"));
     ASSERT_FALSE(a.empty());
     EXPECT_TRUE(a == Slurp(At("b/model.h5")));
     EXPECT_FALSE(a == Slurp(At("c/model.h5")));
+    EXPECT_TRUE(a == Slurp(At("d/model.h5"))) << "the written configuration does not repeat its run";
 }
 
 TEST_F(Cli, ASecondRunIsProtectedByTheMemoryInTheFile)
