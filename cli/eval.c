@@ -52,37 +52,27 @@ static json_t *confusion_json(const eg_eval_result *r)
     return out;
 }
 
-static json_t *names_json(const eg_model *model, int64_t classes)
+static json_t *names_json(const eg_eval_result *r)
 {
     json_t *out = json_array();
-    for (int64_t i = 0; i < classes; i++) {
-        const char *name = eg_model_class_name(model, i);
-        json_array_append_new(out, name ? json_string(name) : json_sprintf("%lld", (long long)i));
-    }
+    for (int64_t i = 0; i < r->classes; i++)
+        json_array_append_new(out,
+                              r->class_names[i] ? json_string(r->class_names[i]) : json_sprintf("%lld", (long long)i));
     return out;
 }
 
-static json_t *eval_json(const eg_model *model, const char *path, const eg_eval_result *r, const flips *f)
+static json_t *eval_json(const char *path, const eg_eval_result *r, const flips *f)
 {
-    json_t *out = json_pack("{s:s, s:o, s:o, s:I, s:s, s:o, s:o, s:o, s:o}", "data", path, "accuracy",
-                            cli_real(r->accuracy), "loss", cli_real(r->loss), "n", (json_int_t)r->n, "classes",
-                            r->mapping, "class_names", names_json(model, r->classes), "per_class", per_class_json(r),
-                            "confusion", confusion_json(r), "seconds", cli_real(r->seconds));
+    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:I, s:s, s:o, s:o, s:o, s:o}", "data", path, "preprocess",
+                            r->preprocess, "accuracy", cli_real(r->accuracy), "loss", cli_real(r->loss), "n",
+                            (json_int_t)r->n, "classes", r->mapping, "class_names", names_json(r), "per_class",
+                            per_class_json(r), "confusion", confusion_json(r), "seconds", cli_real(r->seconds));
     if (out && f) {
         json_object_set_new(out, "accuracy_before", cli_real(f->old_accuracy));
         json_object_set_new(out, "negative_flips", json_integer((json_int_t)f->negative));
         json_object_set_new(out, "positive_flips", json_integer((json_int_t)f->positive));
     }
     return out;
-}
-
-static const char *class_text(const eg_model *model, int64_t i, char *room, size_t size)
-{
-    const char *name = eg_model_class_name(model, i);
-    if (name)
-        return name;
-    snprintf(room, size, "%lld", (long long)i);
-    return room;
 }
 
 static void print_confusion(const eg_eval_result *r, int64_t from, int64_t to)
@@ -99,20 +89,23 @@ static void print_confusion(const eg_eval_result *r, int64_t from, int64_t to)
     }
 }
 
-static void print_eval(const eg_model *model, const char *path, const eg_eval_result *r, const flips *f)
+static void print_eval(const char *path, const eg_eval_result *r, const flips *f)
 {
     char room[32];
     int64_t first = r->classes, last = 0;
     printf("%s   accuracy %s   loss %.4f   n %s   %s img/s   (labels mean: %s)\n", path, cli_percent(r->accuracy).s,
            r->loss, cli_count(r->n).s, cli_count(r->seconds > 0 ? (int64_t)((double)r->n / r->seconds) : 0).s,
            r->mapping);
+    printf("        inputs %s\n", r->preprocess);
     if (f)
         printf("        before %s | negative flips %s | positive flips %s\n", cli_percent(f->old_accuracy).s,
                cli_count(f->negative).s, cli_count(f->positive).s);
     for (int64_t i = 0; i < r->classes; i++) {
         if (isnan(r->per_class[i]))
             continue;
-        printf("        class %-20s %s\n", class_text(model, i, room, sizeof room), cli_percent(r->per_class[i]).s);
+        snprintf(room, sizeof room, "%lld", (long long)i);
+        printf("        class %-20s %s\n", r->class_names[i] ? r->class_names[i] : room,
+               cli_percent(r->per_class[i]).s);
         first = i < first ? i : first;
         last = i + 1;
     }
@@ -136,9 +129,9 @@ static int eval_one(const cli_args *args, const eg_config *config, eg_model *mod
         if (before)
             f = count_flips(now, before);
         if (args->json)
-            json_array_append_new(all, eval_json(model, path, now, before ? &f : NULL));
+            json_array_append_new(all, eval_json(path, now, before ? &f : NULL));
         else
-            print_eval(model, path, now, before ? &f : NULL);
+            print_eval(path, now, before ? &f : NULL);
     }
     eg_eval_result_free(before);
     eg_eval_result_free(now);

@@ -21,8 +21,7 @@ void cli_catch_signals(void)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a full quota are write errors, not a silent death */
-    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a full quota is a write error, not a silent death */
 }
 
 bool cli_colour(FILE *to)

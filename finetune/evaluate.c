@@ -5,13 +5,15 @@
 #include "finetune/tasks.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What eg_eval() gives away; the public part is the first member. */
 typedef struct owned_result {
     eg_eval_result r;
     eg_context *context;
-    char mapping[192];
+    char mapping[192], preprocess[512];
+    char **names; /* classes, owned */
 } owned_result;
 
 /* Everything that a set needs to be fed to a model. */
@@ -78,10 +80,20 @@ static eg_status allocate(owned_result *r, eg_context *context, int64_t n, int64
     r->r.n = n;
     r->r.classes = classes;
     r->r.mapping = r->mapping;
+    r->r.preprocess = r->preprocess;
+    EG_TRY(egi_alloc(&r->names, context, classes, sizeof *r->names));
+    r->r.class_names = (const char *const *)r->names;
     EG_TRY(egi_alloc(&r->r.per_class, context, classes, sizeof *r->r.per_class));
     EG_TRY(egi_alloc(&r->r.confusion, context, classes * classes, sizeof *r->r.confusion));
     EG_TRY(egi_alloc(&r->r.predicted, context, n, sizeof *r->r.predicted));
     return egi_alloc(&r->r.correct, context, n, sizeof *r->r.correct);
+}
+
+static eg_status name_classes(owned_result *r, const eg_model *model, int output)
+{
+    for (int64_t i = 0; i < r->r.classes; i++)
+        EG_TRY(egi_tasks_row_name(&r->names[i], model, output, i));
+    return EG_OK;
 }
 
 static int32_t largest_target(const eg_dataset *d, int64_t example, int64_t k)
@@ -120,6 +132,8 @@ static eg_status evaluate(owned_result *r, eg_model *model, const eg_dataset *da
     EG_TRY_GOTO(status, measure_make(&m, model, data, o, r->mapping, sizeof r->mapping));
     EG_TRY_GOTO(status, check_rows(model, data, m.rows, m.set.output));
     EG_TRY_GOTO(status, allocate(r, model->context, data->n, egi_output_classes(model, m.set.output)));
+    EG_TRY_GOTO(status, name_classes(r, model, m.set.output));
+    snprintf(r->preprocess, sizeof r->preprocess, "%s [%s]", m.pre.text, m.pre.reason);
     EG_TRY_GOTO(status, egi_evaluator_run(m.evaluator, &m.set, r->r.predicted, r->r.correct, &f));
     r->r.accuracy = f.accuracy;
     r->r.loss = f.loss;
@@ -152,6 +166,9 @@ void eg_eval_result_free(eg_eval_result *result)
     if (!result)
         return;
     owned_result *r = (owned_result *)result;
+    for (int64_t i = 0; r->names && i < r->r.classes; i++)
+        egi_free(r->context, r->names[i]);
+    egi_free(r->context, r->names);
     egi_free(r->context, r->r.per_class);
     egi_free(r->context, r->r.confusion);
     egi_free(r->context, r->r.predicted);

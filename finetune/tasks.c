@@ -227,14 +227,14 @@ static json_t *tasks_array(eg_model *model)
 }
 
 /* The name of a row: its class's, with the task in front where other rows bear the same. NULL where no task has it. */
-static json_t *row_name(const eg_model *model, int64_t row)
+static json_t *row_name(const eg_model *model, int output, int64_t row)
 {
     const char *task = NULL, *name = NULL;
     bool shared = false;
     for (int64_t t = 0; t < egi_tasks_count(model); t++) {
         egi_task info;
         egi_tasks_get(model, t, &info);
-        for (int64_t c = 0; c < info.classes && info.output == 0 && !name; c++)
+        for (int64_t c = 0; c < info.classes && info.output == output && !name; c++)
             if (egi_task_row(model, t, c) == row) {
                 name = egi_task_class(model, t, c);
                 task = info.name;
@@ -243,7 +243,7 @@ static json_t *row_name(const eg_model *model, int64_t row)
     for (int64_t t = 0; t < egi_tasks_count(model) && name; t++) {
         egi_task info;
         egi_tasks_get(model, t, &info);
-        for (int64_t c = 0; c < info.classes && info.output == 0; c++)
+        for (int64_t c = 0; c < info.classes && info.output == output; c++)
             shared |= egi_task_row(model, t, c) >= 0 && egi_task_row(model, t, c) != row &&
                       strcmp(egi_task_class(model, t, c), name) == 0;
     }
@@ -252,12 +252,24 @@ static json_t *row_name(const eg_model *model, int64_t row)
     return shared ? json_sprintf("%s/%s", task, name) : json_string_nocheck(name);
 }
 
+eg_status egi_tasks_row_name(char **out, const eg_model *model, int output, int64_t row)
+{
+    json_t *json = row_name(model, output, row);
+    const char *name = json_string_value(json);
+    char *copy = NULL;
+    const eg_status status = !json ? no_memory() : name ? egi_strdup(&copy, model->context, name) : EG_OK;
+    json_decref(json);
+    if (status == EG_OK)
+        *out = copy;
+    return status;
+}
+
 static eg_status name_rows(eg_model *model)
 {
     json_t *names = json_array();
     const int64_t classes = egi_output_classes(model, 0);
     for (int64_t row = 0; row < classes; row++)
-        if (json_array_append_new(names, row_name(model, row)) != 0) {
+        if (json_array_append_new(names, row_name(model, 0, row)) != 0) {
             json_decref(names);
             return no_memory();
         }

@@ -32,6 +32,10 @@ int64_t egi_tasks_find_data(const eg_model *model, const eg_dataset *data);
 const char *egi_task_class(const eg_model *model, int64_t task, int64_t index);
 int32_t egi_task_row(const eg_model *model, int64_t task, int64_t index);
 
+/** The name of a row of output `output`: its class's, with the task in front where other rows bear the same; *out is
+ * NULL where no task has it. Owner: caller, egi_free(). Errors: NOMEM. */
+EG_MUST_USE eg_status egi_tasks_row_name(char **out, const eg_model *model, int output, int64_t row);
+
 /** Records (or replaces, by name) a task and names the rows of output 0 anew: rows: (data->classes), -1 for classes
  * that do not occur. egi_heads_apply() does this for every data set it is given. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_tasks_record(eg_model *model, const char *name, const eg_dataset *data, const int32_t *rows,

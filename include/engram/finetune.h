@@ -25,13 +25,15 @@ typedef struct eg_eval_options {
     }
 
 typedef struct eg_eval_result {
-    int64_t n, classes;    /**< examples; rows of the confusion matrix (classes of the head) */
-    double accuracy, loss; /**< accuracy in [0, 1]; NaN for regression. loss: mean, as the head's loss */
-    double *per_class;     /**< (classes): recall, NaN where a class has no example */
-    int64_t *confusion;    /**< (classes, classes): [true][predicted] */
-    int32_t *predicted;    /**< (n): class a row */
-    uint8_t *correct;      /**< (n): 1 right, 0 wrong */
-    const char *mapping;   /**< how labels met classes: "task mnist", "class names", "index" */
+    int64_t n, classes;             /**< examples; rows of the confusion matrix (classes of the head) */
+    double accuracy, loss;          /**< accuracy in [0, 1]; NaN for regression. loss: mean, as the head's loss */
+    double *per_class;              /**< (classes): recall, NaN where a class has no example */
+    int64_t *confusion;             /**< (classes, classes): [true][predicted] */
+    int32_t *predicted;             /**< (n): class a row */
+    uint8_t *correct;               /**< (n): 1 right, 0 wrong */
+    const char *const *class_names; /**< (classes): names of the head's rows, NULL where there is none */
+    const char *preprocess;         /**< what was done to the inputs, and why */
+    const char *mapping;            /**< how labels met classes: "task mnist", "class names", "index" */
     double seconds;
 } eg_eval_result;
 
