@@ -43,7 +43,7 @@ def main():
     x = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0..16 as counted by UCI, spread over a byte
     y = digits.target.astype(np.uint8)
     train, test = split(y)
-    for folder, wanted in ("old", y < 5), ("new", y >= 5):
+    for folder, wanted in ("zero-to-four", y < 5), ("five-to-nine", y >= 5):
         os.makedirs(os.path.join(HERE, folder), exist_ok=True)
         for part, index in ("train", train), ("t10k", test):
             index = index[wanted[index]]

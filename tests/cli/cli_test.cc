@@ -85,7 +85,7 @@ class Cli : public testing::Test
     std::string engram_;
     fs::path folder_;
     const std::string model_ = "'" + kDigits + "digits04.h5'";
-    const std::string new_ = "--data '" + kDigits + "new' ", keep_ = "--keep '" + kDigits + "old' ";
+    const std::string new_ = "--data '" + kDigits + "five-to-nine' ", keep_ = "--keep '" + kDigits + "zero-to-four' ";
     const std::string quick_ = "finetune.epochs=2 run.threads=1 ";
 };
 
@@ -148,7 +148,7 @@ TEST_F(Cli, TheResolvedConfigurationLoadsBackToItself)
 
 TEST_F(Cli, EvalGivesTheFieldsThatScriptsRead)
 {
-    const Ran r = Run("eval " + model_ + " --data '" + kDigits + "old' --json");
+    const Ran r = Run("eval " + model_ + " --data '" + kDigits + "zero-to-four' --json");
     ASSERT_EQ(0, r.code) << r.err;
     json_t *j = json_loads(r.out.c_str(), 0, nullptr);
     ASSERT_TRUE(j) << r.out;
@@ -244,7 +244,7 @@ TEST_F(Cli, ASecondRunIsProtectedByTheMemoryInTheFile)
 
 TEST_F(Cli, PredictWritesWhatEvalCounts)
 {
-    const Ran r = Run("predict " + model_ + " '" + kDigits + "old' -o p.csv");
+    const Ran r = Run("predict " + model_ + " '" + kDigits + "zero-to-four' -o p.csv");
     ASSERT_EQ(0, r.code) << r.err;
     std::istringstream lines(Slurp(At("p.csv")));
     std::string line;
@@ -266,13 +266,13 @@ TEST_F(Cli, PredictWritesWhatEvalCounts)
         rows++;
     }
     EXPECT_EQ(225, rows);
-    EXPECT_EQ(2, Run("predict " + model_ + " '" + kDigits + "old' --format xml").code);
+    EXPECT_EQ(2, Run("predict " + model_ + " '" + kDigits + "zero-to-four' --format xml").code);
 }
 
 TEST_F(Cli, InspectCompareCheckAndDoctorAnswerInJson)
 {
     for (const std::string &line :
-         {"inspect " + model_, "compare " + model_ + " " + model_ + " --data '" + kDigits + "old'",
+         {"inspect " + model_, "compare " + model_ + " " + model_ + " --data '" + kDigits + "zero-to-four'",
           "check " + model_ + " " + new_ + keep_, std::string("doctor"), std::string("config --schema")}) {
         const Ran r = Run(line + " --json");
         EXPECT_EQ(0, r.code) << line << "\n" << r.err;
@@ -284,7 +284,7 @@ TEST_F(Cli, InspectCompareCheckAndDoctorAnswerInJson)
 
 TEST_F(Cli, AModelComparedWithItselfHasNotMoved)
 {
-    const Ran r = Run("compare " + model_ + " " + model_ + " --data '" + kDigits + "old' --json");
+    const Ran r = Run("compare " + model_ + " " + model_ + " --data '" + kDigits + "zero-to-four' --json");
     json_t *j = json_loads(r.out.c_str(), 0, nullptr);
     ASSERT_TRUE(j);
     EXPECT_EQ(0, Number(json_array_get(json_object_get(j, "data"), 0), "changed"));
@@ -307,8 +307,9 @@ TEST_F(Cli, ASignalStopsTheRunAndLeavesOlderFilesWhole)
             null = freopen("/dev/null", "w", stderr);
             (void)null;
             execl(engram_.c_str(), "engram", "finetune", (kDigits + "digits04.h5").c_str(), "--data",
-                  (kDigits + "new").c_str(), "--keep", (kDigits + "old").c_str(), "finetune.epochs=100000",
-                  "finetune.early_stopping.patience=0", "-o", At("out").c_str(), static_cast<char *>(nullptr));
+                  (kDigits + "five-to-nine").c_str(), "--keep", (kDigits + "zero-to-four").c_str(),
+                  "finetune.epochs=100000", "finetune.early_stopping.patience=0", "-o", At("out").c_str(),
+                  static_cast<char *>(nullptr));
             _exit(127);
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(delay));

@@ -50,8 +50,8 @@ class Example : public testing::TestWithParam<const char *>
 
 TEST_P(Example, LearnsTheNewDigitsAndKeepsTheOldOnes)
 {
-    const Outcome outcome =
-        Execute(program + " " + digits + "/digits04.h5 " + digits + "/new " + digits + "/old " + folder.string());
+    const Outcome outcome = Execute(program + " " + digits + "/digits04.h5 " + digits + "/five-to-nine " + digits +
+                                    "/zero-to-four " + folder.string());
     ASSERT_EQ(outcome.code, 0) << outcome.text;
     // Chance is 10 % on new digits; the network got 99.6 % of the old ones right before.
     EXPECT_NEAR(Number(outcome.text, "old old: ([0-9.]+) %"), 99.6, 0.05) << outcome.text;
@@ -64,7 +64,8 @@ TEST_P(Example, LearnsTheNewDigitsAndKeepsTheOldOnes)
 
 TEST_P(Example, NamesTheFileThatIsMissing)
 {
-    const Outcome outcome = Execute(program + " no-such.h5 " + digits + "/new " + digits + "/old " + folder.string());
+    const Outcome outcome =
+        Execute(program + " no-such.h5 " + digits + "/five-to-nine " + digits + "/zero-to-four " + folder.string());
     EXPECT_EQ(outcome.code, 1);
     EXPECT_TRUE(std::regex_search(outcome.text, std::regex("^error: .*no-such.h5"))) << outcome.text;
     EXPECT_FALSE(fs::exists(folder / "model.h5"));
