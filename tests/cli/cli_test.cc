@@ -233,7 +233,7 @@ TEST_F(Cli, ASecondRunIsProtectedByTheMemoryInTheFile)
 {
     ASSERT_NE(1, Run("finetune " + model_ + " " + new_ + keep_ + "run.threads=1 -o first").code);
     const Ran r = Run("finetune first/model.h5 --data '" + kDigits +
-                      "old' data.classes=keep run.threads=1 finetune.epochs=1 -o second --json");
+                      "zero-to-four' data.classes=keep run.threads=1 finetune.epochs=1 -o second --json");
     ASSERT_TRUE(r.code == 0 || r.code == 7) << r.err;
     json_t *j = json_loads(r.out.c_str(), 0, nullptr);
     ASSERT_TRUE(j) << r.out;
