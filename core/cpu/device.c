@@ -3,6 +3,8 @@
 #include "core/cpu/dnnl.h"
 
 #include <omp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 
 static const egi_fast fast[] = {
@@ -61,12 +63,44 @@ static eg_status prepare(egi_device *device, egi_kernel *out)
     return status;
 }
 
+/* oneDNN 2.6's matrix product keeps data below its stack pointer, where the frame of a signal handler overwrites it
+ * (a timer signal every 300 us is enough to corrupt the heap). So asynchronous signals wait while kernels run: two
+ * system calls a step. Threads inherit the mask. */
+static void signals_hold(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    sigset_t held;
+    sigfillset(&held);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&held, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &held, before);
+}
+
+static void signals_release(const sigset_t *before)
+{
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* Makes the threads of the team while signals are held, so that they never take one. */
+static void team_make(const eg_context *context)
+{
+    sigset_t before;
+    signals_hold(&before);
+#pragma omp parallel num_threads(context->threads)
+    {
+#pragma omp barrier
+    } signals_release(&before);
+}
+
 static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
 {
     const int team = team_begin(device);
     eg_status status = EG_OK;
+    sigset_t before;
+    signals_hold(&before);
     for (int i = 0; i < n && status == EG_OK; i++)
         status = kernels[i].run(&kernels[i], control);
+    signals_release(&before);
     omp_set_num_threads(team);
     return status;
 }
@@ -109,6 +143,7 @@ static eg_status create(egi_device **out, eg_context *context)
     EG_TRY(egi_alloc(&cpu, context, 1, sizeof *cpu));
     cpu->base.type = &egi_device_cpu;
     cpu->base.context = context;
+    team_make(context);
     const eg_status status = egi_dnnl_begin(cpu);
     if (status != EG_OK) {
         egi_free(context, cpu);

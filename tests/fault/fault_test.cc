@@ -10,10 +10,12 @@ extern "C" {
 
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <string>
+#include <sys/time.h>
 
 namespace
 {
@@ -222,6 +224,48 @@ TEST(Fault, Config)
         eg_config_free(config);
         return status;
     });
+}
+
+// oneDNN's matrix product keeps data below its stack pointer: a signal handler that ran there would corrupt it and the
+// heap.
+TEST(Fault, SignalsDoNotDisturbProducts)
+{
+    Failing f;
+    eg_context *c = nullptr;
+    ASSERT_EQ(EG_OK, Open(&f, &c));
+    const int64_t shapes[][3] = {{16, 64, 512}, {512, 64, 16}, {16, 512, 64}, {16, 10, 64}, {13, 7, 5}};
+    struct sigaction action = {}, old = {};
+    action.sa_handler = [](int) {};
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGALRM, &action, &old);
+    const itimerval often = {{0, 300}, {0, 300}}, never = {};
+    for (const auto &s : shapes) {
+        egi_plan *p = nullptr;
+        egi_gemm g = {};
+        ASSERT_EQ(EG_OK, egi_plan_create(&p, c, 1, EGI_F32, false));
+        g.a = egi_plan_input(p, EGI_F32, egi_shape{2, {s[0], s[2]}});
+        g.b = egi_plan_input(p, EGI_F32, egi_shape{2, {s[2], s[1]}});
+        g.c = egi_temp(p, egi_shape{2, {s[0], s[1]}});
+        egi_plan_keep(p, g.c);
+        ASSERT_EQ(EG_OK, egi_plan_emit(p, &egi_op_gemm, &g));
+        ASSERT_EQ(EG_OK, egi_plan_compile(p));
+        for (egi_val v : {g.a, g.b})
+            for (int64_t i = 0; i < egi_count(&p->t[v]); i++)
+                egi_set(&p->t[v], i, static_cast<double>(i * 7 % 13) - 6);
+        egi_control control = {};
+        ASSERT_EQ(EG_OK, egi_plan_run(p, &control));
+        const auto *y = static_cast<const float *>(egi_plan_data(p, g.c));
+        const std::string quiet(reinterpret_cast<const char *>(y), static_cast<size_t>(s[0] * s[1]) * sizeof *y);
+        setitimer(ITIMER_REAL, &often, nullptr);
+        for (int i = 0; i < 1500; i++)
+            ASSERT_EQ(EG_OK, egi_plan_run(p, &control));
+        setitimer(ITIMER_REAL, &never, nullptr);
+        EXPECT_TRUE(memcmp(quiet.data(), y, quiet.size()) == 0);
+        egi_plan_free(p);
+    }
+    sigaction(SIGALRM, &old, nullptr);
+    eg_context_free(c);
+    EXPECT_EQ(0, f.live);
 }
 
 TEST(Fault, ImpossibleSizesAreRefused)
