@@ -2,8 +2,11 @@
 // They are made here: a small valid file is written with libhdf5, then something is added, left out or overwritten.
 #include "../checkpoint/support.h"
 
+#include <cstdlib>
+#include <fstream>
 #include <hdf5.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <zlib.h>
 
 #include <functional>
@@ -693,6 +696,30 @@ TEST_P(Hostile, EndsInTheRightStatusAndOneLine)
     WriteFile(path, r);
     EXPECT_EQ(k.status, TryLoad(path)) << eg_last_message();
     ExpectOneLine(path, k.words);
+}
+
+// The command on the same files: exit code 4 and one line on standard error.
+TEST_P(Hostile, EndsTheCommandWithCodeFourAndOneLine)
+{
+    const char *engram = getenv("ENGRAM");
+    if (!engram)
+        GTEST_SKIP() << "ENGRAM names no command";
+    Recipe r;
+    GetParam().change(r);
+    const std::string path = Temp("m.h5"), said = Temp("said");
+    WriteFile(path, r);
+    const std::string data = std::string(EG_SOURCE_DIR) + "/examples/digits/five-to-nine";
+    const std::string line = "'" + std::string(engram) + "' finetune '" + path + "' --data '" + data + "' -o '" +
+                             Temp("out") + "' >/dev/null 2>'" + said + "'";
+    const int status = std::system(line.c_str());
+    ASSERT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status);
+    EXPECT_EQ(4, WEXITSTATUS(status));
+    std::ifstream file(said);
+    int lines = 0;
+    for (std::string text; std::getline(file, text); lines++)
+        EXPECT_EQ(0u, text.find("engram: ")) << text;
+    EXPECT_EQ(1, lines);
+    remove(said.c_str());
 }
 
 std::string KindName(const ::testing::TestParamInfo<Kind> &info)
