@@ -139,9 +139,16 @@ static eg_status measure_training(egi_run *run)
 {
     egi_eval_figures f;
     egi_eval_set set = new_set(run, false);
-    set.index = run->new_part.train_index;
-    set.n = run->new_part.n_train < EGI_SELECT_MAX ? run->new_part.n_train : EGI_SELECT_MAX;
-    EG_TRY(egi_evaluator_run(run->evaluator, &set, NULL, NULL, &f));
+    const int64_t all = run->new_part.n_train;
+    int64_t *index;
+    set.n = all < EGI_SELECT_MAX ? all : EGI_SELECT_MAX;
+    EG_TRY(egi_alloc(&index, run->context, set.n, sizeof *index));
+    for (int64_t i = 0; i < set.n; i++) /* evenly spread: a set may be ordered by class */
+        index[i] = run->new_part.train_index[i * all / set.n];
+    set.index = index;
+    const eg_status status = egi_evaluator_run(run->evaluator, &set, NULL, NULL, &f);
+    egi_free(run->context, index);
+    EG_TRY(status);
     run->train_accuracy = f.accuracy;
     run->train_loss = f.loss;
     return EG_OK;
