@@ -8,7 +8,7 @@ install(EXPORT engram-targets NAMESPACE engram:: DESTINATION ${CMAKE_INSTALL_LIB
 get_target_property(EG_LIBRARY_TYPE engram TYPE)
 configure_package_config_file(cmake/engram-config.cmake.in engram-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/engram)
 write_basic_package_version_file(engram-config-version.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/engram-config.cmake ${PROJECT_BINARY_DIR}/engram-config-version.cmake
+install(FILES ${PROJECT_BINARY_DIR}/engram-config.cmake ${PROJECT_BINARY_DIR}/engram-config-version.cmake cmake/Finddnnl.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/engram)
 
 set(EG_PC_LIBS -ldnnl -lm ${OpenMP_C_FLAGS})
