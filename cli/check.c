@@ -21,18 +21,7 @@ static int check(const cli_args *args, eg_context *context, const eg_config *con
 
 static int run(const cli_args *args)
 {
-    eg_context *context = NULL;
-    eg_config *config = NULL;
-    char model_path[4096];
-    int rc = cli_open(args, &context, &config);
-    if (rc != CLI_OK)
-        return rc;
-    rc = cli_job_config(args, config, model_path, sizeof model_path);
-    if (rc == CLI_OK)
-        rc = check(args, context, config, model_path);
-    eg_config_free(config);
-    eg_context_free(context);
-    return rc;
+    return cli_with_job(args, check);
 }
 
 static const cli_option *const options[] = {&cli_data, &cli_keep, &cli_config, &cli_arch, &cli_json, NULL};

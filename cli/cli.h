@@ -103,8 +103,10 @@ int cli_print_json(json_t *object);
 /** Writes text to `path` through a temporary file and a rename; "-" or NULL: stdout. */
 int cli_save_text(const char *path, const char *text);
 
-/** Puts --data, --keep and MODEL into the configuration and copies the model's path out. For finetune and check. */
-int cli_job_config(const cli_args *args, eg_config *config, char *model_path, size_t room);
+/** What finetune and check share: opens context and configuration, puts --data, --keep and MODEL into it, and calls
+ * `job`. */
+typedef int (*cli_job_fn)(const cli_args *args, eg_context *context, const eg_config *config, const char *model_path);
+int cli_with_job(const cli_args *args, cli_job_fn job);
 
 /** Set by SIGINT and SIGTERM: the signal's number. */
 extern volatile int cli_signal;

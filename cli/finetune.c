@@ -153,7 +153,7 @@ static int join(eg_config *config, const char *key, const cli_list *list)
     return cli_check(CLI_AT_CONFIG, eg_config_set(config, key, text));
 }
 
-int cli_job_config(const cli_args *args, eg_config *config, char *model_path, size_t room)
+static int job_config(const cli_args *args, eg_config *config, char *model_path, size_t room)
 {
     if (args->data.n > 1) {
         fprintf(stderr, "engram: one --data, the new task; old tasks go to --keep\n");
@@ -231,7 +231,7 @@ static int run_job(const cli_args *args, eg_context *context, const eg_config *c
     return rc;
 }
 
-static int run(const cli_args *args)
+int cli_with_job(const cli_args *args, cli_job_fn job)
 {
     eg_context *context = NULL;
     eg_config *config = NULL;
@@ -239,12 +239,17 @@ static int run(const cli_args *args)
     int rc = cli_open(args, &context, &config);
     if (rc != CLI_OK)
         return rc;
-    rc = cli_job_config(args, config, model_path, sizeof model_path);
+    rc = job_config(args, config, model_path, sizeof model_path);
     if (rc == CLI_OK)
-        rc = run_job(args, context, config, model_path);
+        rc = job(args, context, config, model_path);
     eg_config_free(config);
     eg_context_free(context);
     return rc;
+}
+
+static int run(const cli_args *args)
+{
+    return cli_with_job(args, run_job);
 }
 
 static const cli_option *const options[] = {&cli_data, &cli_keep, &cli_config, &cli_out, &cli_arch, &cli_json, NULL};

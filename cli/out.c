@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,36 +9,19 @@
 
 volatile int cli_signal = 0;
 
-static sigset_t stop_signals;
-
-/* Waits for SIGINT and SIGTERM; the second one does not wait for the run to end. */
-static void *wait_for_signals(void *unused)
+static void on_signal(int number)
 {
-    int number;
-    (void)unused;
-    while (sigwait(&stop_signals, &number) == 0) {
-        if (cli_signal)
-            _exit(128 + number);
-        cli_signal = number;
-    }
-    return NULL;
+    if (cli_signal) /* the second one does not wait for the run to end */
+        _exit(128 + number);
+    cli_signal = number;
 }
 
-/* A thread of its own takes the signals, and every other thread, those of OpenMP too, has them blocked: no handler ever
- * runs on the stack of a thread that computes. */
 void cli_catch_signals(void)
 {
-    pthread_t thread;
-    sigemptyset(&stop_signals);
-    sigaddset(&stop_signals, SIGINT);
-    sigaddset(&stop_signals, SIGTERM);
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a full quota is a write error, not a silent death */
-    if (pthread_sigmask(SIG_BLOCK, &stop_signals, NULL) != 0)
-        return;
-    if (pthread_create(&thread, NULL, wait_for_signals, NULL) == 0)
-        pthread_detach(thread);
-    else
-        pthread_sigmask(SIG_UNBLOCK, &stop_signals, NULL); /* then they end the program as they do by default */
 }
 
 bool cli_colour(FILE *to)
