@@ -1,3 +1,4 @@
+#include "core/cpu/loss.h"
 #include "core/cpu/parallel.h"
 #include "core/cpu/vector.h"
 #include "core/ops/loss.h"
@@ -82,12 +83,6 @@ EGI_SIMD(block,
           float *hits),
          (r, y, targets, factor, dy, n, loss, hits))
 
-/* Scratch: loss and hits of each row. */
-static double *row_results(const egi_kernel *k, int64_t i)
-{
-    return (double *)k->scratch + 2 * i;
-}
-
 static void do_row(const egi_kernel *k, const rows_of *r, int64_t i)
 {
     const egi_pointwise_loss *a = k->args;
@@ -97,7 +92,7 @@ static void do_row(const egi_kernel *k, const rows_of *r, int64_t i)
     const float *y = (const float *)k->t[a->y].data + i * each;
     const float *targets = (const float *)k->t[a->targets].data + i * each;
     float *dy = a->dy ? (float *)k->t[a->dy].data + i * each : NULL;
-    double *result = row_results(k, i);
+    double *result = egi_cpu_row(k, i);
     result[0] = result[1] = 0;
     if (weight == 0 && dy)
         memset(dy, 0, (size_t)each * sizeof *dy);
@@ -128,14 +123,7 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
     const egi_pointwise_loss *a = k->args;
     const int64_t n = k->t[a->y].shape.dim[0];
     egi_cpu_split(k, control, n, egi_count(&k->t[a->y]) / n, part);
-    double loss = 0, correct = 0;
-    for (int64_t i = 0; i < n; i++) {
-        loss += row_results(k, i)[0];
-        correct += row_results(k, i)[1];
-    }
-    *(float *)k->t[a->loss].data = (float)loss;
-    if (a->correct)
-        *(float *)k->t[a->correct].data = (float)correct;
+    egi_cpu_sum_rows(k, n, a->loss, a->correct);
     return EG_OK;
 }
 

@@ -1,3 +1,4 @@
+#include "core/cpu/loss.h"
 #include "core/cpu/parallel.h"
 #include "core/cpu/vector.h"
 #include "core/ops/loss.h"
@@ -67,12 +68,6 @@ static int64_t largest(const float *x, int64_t n)
     return best;
 }
 
-/* Scratch: loss and hit of each row, in double; then a buffer of exponentials a row where dz is not wanted. */
-static double *row_results(const egi_kernel *k, int64_t i)
-{
-    return (double *)k->scratch + 2 * i;
-}
-
 static void fill(float *x, int64_t n, float value)
 {
     for (int64_t k = 0; k < n; k++)
@@ -87,7 +82,7 @@ static void do_row(const egi_kernel *k, int64_t i)
     const double weight = a->weights ? (double)((const float *)k->t[a->weights].data)[i] : 1;
     const double factor = (double)a->scale / (double)n * weight, smoothing = (double)a->label_smoothing;
     float *dz = a->dz ? (float *)k->t[a->dz].data + i * classes : NULL;
-    double *result = row_results(k, i);
+    double *result = egi_cpu_row(k, i);
     result[0] = result[1] = 0;
     if (weight == 0 || label < 0 || label >= classes) {
         if (weight != 0 && label >= classes)
@@ -107,7 +102,7 @@ static void do_row(const egi_kernel *k, int64_t i)
         .factor = (float)factor,
     };
     double loss;
-    row_loss(&row, dz ? dz : (float *)row_results(k, n) + i * classes, &loss);
+    row_loss(&row, dz ? dz : (float *)egi_cpu_row(k, n) + i * classes, &loss);
     result[0] = factor * loss;
     if (a->correct && weight > 0)
         result[1] = largest(row.z, classes) == (row.targets ? largest(row.targets, classes) : label);
@@ -125,14 +120,7 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
     const egi_softmax_xent *a = k->args;
     const int64_t n = k->t[a->z].shape.dim[0];
     egi_cpu_split(k, control, n, 4 * k->t[a->z].shape.dim[1], part);
-    double loss = 0, correct = 0;
-    for (int64_t i = 0; i < n; i++) {
-        loss += row_results(k, i)[0];
-        correct += row_results(k, i)[1];
-    }
-    *(float *)k->t[a->loss].data = (float)loss;
-    if (a->correct)
-        *(float *)k->t[a->correct].data = (float)correct;
+    egi_cpu_sum_rows(k, n, a->loss, a->correct);
     return EG_OK;
 }
 
