@@ -215,9 +215,10 @@ eg_status eg_selftest(char **out, bool *ok, eg_context *c)
     EG_TRY(egi_format(out, c,
                       "test    gradients of a convolutional network, fast against reference: %.1e of the largest (%s)\n"
                       "test    60 steps of training: loss %.3f to %.3f (%s)\n"
-                      "speed   matrix product %.0f GFLOP/s with %d threads, copy %.1f GB/s with one",
+                      "speed   matrix product %.0f GFLOP/s with %d thread%s, copy %.1f GB/s with one",
                       error, gradients ? "ok" : "NOT OK, at most 1e-4 wanted", first, last,
-                      learns ? "ok" : "NOT OK, half at most wanted", gflops, c->threads, gbs));
+                      learns ? "ok" : "NOT OK, half at most wanted", gflops, c->threads, c->threads == 1 ? "" : "s",
+                      gbs));
     *ok = gradients && learns;
     return EG_OK;
 }
