@@ -453,3 +453,25 @@ TEST(Run, SampleWeightsAreThoseOfTheLoss)
     }
     EXPECT_GT(apart, 1e-4) << "the weights change nothing";
 }
+
+// Sets may be ordered by class: the training accuracy of the verdict is taken from all of them. This network calls
+// everything the first class, which is half of the examples, all of them in front.
+TEST(Run, TheVerdictLooksAtTrainingExamplesOfAllClasses)
+{
+    World w;
+    const int64_t n = 4 * EGI_SELECT_MAX;
+    std::vector<int32_t> y((size_t)n, 0);
+    std::fill(y.begin() + n / 2, y.end(), 1);
+    Blobs ordered;
+    ordered.train.make(w.context.c, normal(2 * n, 91, 1), {2}, y, "ordered");
+    ordered.test.make(w.context.c, normal(40, 92, 1), {2}, labels(20, 2, 93), "ordered");
+    w.model.set("head/bias", {50, -50});
+    w.config.set("finetune.optimizer", "sgd").set("finetune.lr", "1e-9").set("finetune.schedule", "constant");
+    w.config.set("finetune.epochs", "1").set("data.classes", "keep").set("remember.method", "none");
+    Result r;
+    finetune(r, w, ordered);
+    double training = -1;
+    const char *at = strstr(r.r->verdict, "training ");
+    ASSERT_TRUE(at && sscanf(at, "training %lf", &training) == 1) << r.r->verdict;
+    EXPECT_NEAR(50, training, 0.5) << r.r->verdict;
+}

@@ -1,4 +1,5 @@
 // core/fields.c: parsing, bounds, messages, printing that reads back, near names.
+#include "tests/decimal_comma.h"
 #include "tests/layer/harness.h"
 
 #include <clocale>
@@ -219,30 +220,17 @@ TEST(Fields, RandomRealsReadBack)
     }
 }
 
-// A German locale compiled for this test, or what the machine has.
-static bool decimal_comma()
-{
-    const std::string folder = testing::TempDir() + "engram_locale";
-    const std::string make = "mkdir -p " + folder + " && localedef -i de_DE -f UTF-8 " + folder + "/de_DE.UTF-8 2>&1";
-    if (FILE *pipe = popen(make.c_str(), "r"))
-        pclose(pipe);
-    setenv("LOCPATH", folder.c_str(), 1);
-    const bool ok = setlocale(LC_ALL, "de_DE.UTF-8") && strcmp(localeconv()->decimal_point, ",") == 0;
-    unsetenv("LOCPATH");
-    return ok || (setlocale(LC_ALL, "de_DE.UTF-8") && strcmp(localeconv()->decimal_point, ",") == 0);
-}
-
 TEST(Fields, NumbersIgnoreTheLocale)
 {
-    if (!decimal_comma())
-        GTEST_SKIP() << "no locale with a decimal comma on this machine";
+    const DecimalComma german;
+    if (!german.spoken)
+        GTEST_SKIP() << "no language with a decimal comma: localedef and Debian's locales are not here";
     Config c = defaults();
     EXPECT_OK(text(c, "finetune.lr", "1.5"));
     EXPECT_EQ(1.5, c.rate);
     EXPECT_EQ("1.5", printed(c, "finetune.lr"));
     Config untouched = defaults();
     refused(EG_ERR_CONFIG, text(untouched, "finetune.lr", "1,5"), untouched, "finetune.lr", "1,5");
-    setlocale(LC_ALL, "C");
 }
 
 TEST(Fields, JsonThatIsRefused)

@@ -42,6 +42,11 @@ static void expect_close(Instance &got, Instance &want, double tolerance)
     }
 }
 
+static double tolerance_of(const Case &k)
+{
+    return k.data->tolerance > 0 ? k.data->tolerance : 1e-5;
+}
+
 static void expect_canaries(Instance &x)
 {
     for (const Value &v : x.values)
@@ -89,36 +94,43 @@ TEST_P(Conform, ReferenceInSinglePrecision)
 TEST_P(Conform, FastKernel)
 {
     Context slow(true), fast;
-    const double tolerance = GetParam().data->tolerance > 0 ? GetParam().data->tolerance : 1e-5;
     Instance want(GetParam(), EGI_F64, 1, 0x11), got(GetParam(), EGI_F32, 1, 0x22), again(GetParam(), EGI_F32, 1, 0x22);
     ASSERT_OK(want.run(slow.c, control()));
     ASSERT_OK(got.run(fast.c, control()));
     ASSERT_OK(again.run(fast.c, control()));
-    expect_close(got, want, tolerance);
+    expect_close(got, want, tolerance_of(GetParam()));
     expect_same_bits(got, again);
     expect_canaries(got);
     expect_inputs_kept(got);
 }
 
-// Sums that are cut by thread may differ in their last bits with the number of threads (never from run to run); all
-// other kernels give the same bits with any number.
+// Sums that are cut by thread may differ in their last bits with the number of threads (never from run to run): with
+// any number they are as near to the oracle as a fast kernel has to be. All other kernels give the same bits.
 TEST_P(Conform, ThreadsDoNotChangeBits)
 {
-    if (one_of(GetParam(), {&egi_op_dense, &egi_op_gemm, &egi_op_column_sum, &egi_op_conv2d, &egi_op_conv2d_dx,
-                            &egi_op_conv2d_dw, &egi_op_square_gemm, &egi_op_square_column_sum, &egi_op_conv2d_square}))
-        GTEST_SKIP() << "sums are cut by thread";
-    Context one(false, 1), three(false, 3);
-    Instance a(GetParam(), EGI_F32), b(GetParam(), EGI_F32);
+    const bool cut =
+        one_of(GetParam(), {&egi_op_dense, &egi_op_gemm, &egi_op_column_sum, &egi_op_conv2d, &egi_op_conv2d_dx,
+                            &egi_op_conv2d_dw, &egi_op_square_gemm, &egi_op_square_column_sum, &egi_op_conv2d_square});
+    Context slow(true), one(false, 1), three(false, 3);
+    Instance want(GetParam(), EGI_F64, 1, 0x11), a(GetParam(), EGI_F32), b(GetParam(), EGI_F32),
+        again(GetParam(), EGI_F32);
+    ASSERT_OK(want.run(slow.c, control()));
     ASSERT_OK(a.run(one.c, control()));
     ASSERT_OK(b.run(three.c, control()));
-    expect_same_bits(a, b);
+    ASSERT_OK(again.run(three.c, control()));
+    expect_same_bits(b, again);
+    if (cut)
+        expect_close(b, want, tolerance_of(GetParam()));
+    else
+        expect_same_bits(a, b);
 }
 
-// A NaN in an input comes out in the same places as in the reference.
+// A NaN in an input comes out in the same places as in the reference. Fast convolutions may multiply the zeros of their
+// padding by a NaN: there it comes out in the same places at least, and is never lost.
 TEST_P(Conform, NanPlaces)
 {
-    if (one_of(GetParam(), {&egi_op_conv2d, &egi_op_conv2d_dx, &egi_op_conv2d_dw, &egi_op_conv2d_square}))
-        GTEST_SKIP() << "a fast convolution may multiply the zeros of its padding by a NaN";
+    const bool padded =
+        one_of(GetParam(), {&egi_op_conv2d, &egi_op_conv2d_dx, &egi_op_conv2d_dw, &egi_op_conv2d_square});
     Context slow(true), fast;
     for (size_t i = 0; i < Instance(GetParam(), EGI_F32).values.size(); i++) {
         Instance want(GetParam(), EGI_F32, 1, 0x11), got(GetParam(), EGI_F32, 1, 0x22);
@@ -133,8 +145,9 @@ TEST_P(Conform, NanPlaces)
         for (size_t o = 0; o < want.values.size(); o++) {
             const std::vector<double> w = want.values[o].get(), g = got.values[o].get();
             for (size_t j = 0; want.values[o].out && j < w.size(); j++)
-                ASSERT_EQ(std::isnan(w[j]), std::isnan(g[j])) << "NaN in value " << i << ": value " << o << ", element "
-                                                              << j << " is " << g[j] << ", wanted " << w[j];
+                ASSERT_TRUE(std::isnan(w[j]) == std::isnan(g[j]) || (padded && std::isnan(g[j])))
+                    << "NaN in value " << i << ": value " << o << ", element " << j << " is " << g[j] << ", wanted "
+                    << w[j];
         }
     }
 }
