@@ -48,12 +48,20 @@ static int distance(const char *a, const char *b)
     return row[n % 3][m];
 }
 
-/* "lr" is near "finetune.lr": without a dot, the last part counts. */
+static const char *last_part(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* "lr" is near "finetune.lr": without a dot, the last part counts. "finetune.patience" is near
+ * "finetune.early_stopping.patience": the right word in the wrong group. */
 static int name_distance(const char *name, const char *candidate)
 {
-    const char *dot = strrchr(candidate, '.');
-    const int whole = distance(name, candidate);
-    return dot && !strchr(name, '.') ? least(whole, distance(name, dot + 1)) : whole;
+    const int whole = distance(name, candidate), part = distance(last_part(name), last_part(candidate));
+    if (!strchr(name, '.'))
+        return least(whole, part);
+    return part == 0 ? least(whole, 1) : whole;
 }
 
 void egi_field_nearest(const egi_field *fields, int n, const char *name, char *text, size_t room)

@@ -329,6 +329,7 @@ TEST(Fields, NearNames)
     EXPECT_EQ("finetune.lr", nearest("finetune.lrr"));
     EXPECT_EQ("finetune.lr", nearest("fientune.lr")) << "a swap is one edit";
     EXPECT_EQ("finetune.lr", nearest("lr").substr(0, 11)) << "the last part counts";
+    EXPECT_EQ("finetune.lr", nearest("training.schedule.lr")) << "the right word in the wrong group";
     EXPECT_EQ("padding", nearest("pading"));
     EXPECT_EQ("", nearest("entirely_different"));
     EXPECT_EQ("", nearest(std::string(300, 'x').c_str()));
