@@ -4,26 +4,28 @@
 #include "core/cpu/vector.h"
 
 /* One loop a kind, so that each is vectorised. */
-#define EACH_KIND(LOOP)           \
-    switch (act) {                \
-    case EGI_ACT_RELU:            \
-        LOOP(EGI_ACT_RELU);       \
-        break;                    \
-    case EGI_ACT_RELU6:           \
-        LOOP(EGI_ACT_RELU6);      \
-        break;                    \
-    case EGI_ACT_SIGMOID:         \
-        LOOP(EGI_ACT_SIGMOID);    \
-        break;                    \
-    case EGI_ACT_TANH:            \
-        LOOP(EGI_ACT_TANH);       \
-        break;                    \
-    case EGI_ACT_LEAKY_RELU:      \
-        LOOP(EGI_ACT_LEAKY_RELU); \
-        break;                    \
-    default:                      \
-        LOOP(EGI_ACT_LINEAR);     \
-    }
+#define EACH_KIND(LOOP)               \
+    do {                              \
+        switch (act) {                \
+        case EGI_ACT_RELU:            \
+            LOOP(EGI_ACT_RELU);       \
+            break;                    \
+        case EGI_ACT_RELU6:           \
+            LOOP(EGI_ACT_RELU6);      \
+            break;                    \
+        case EGI_ACT_SIGMOID:         \
+            LOOP(EGI_ACT_SIGMOID);    \
+            break;                    \
+        case EGI_ACT_TANH:            \
+            LOOP(EGI_ACT_TANH);       \
+            break;                    \
+        case EGI_ACT_LEAKY_RELU:      \
+            LOOP(EGI_ACT_LEAKY_RELU); \
+            break;                    \
+        default:                      \
+            LOOP(EGI_ACT_LINEAR);     \
+        }                             \
+    } while (0)
 
 #define WITH_BIAS(kind)                        \
     for (int64_t i = 0; i < rows; i++, y += n) \
@@ -31,19 +33,24 @@
     y[j] = egi_v_act(kind, alpha, -1, 0, y[j] + b[j])
 
 static inline EGI_SIMD_BODY void bias_rows_body(float *y, const float *b, int64_t rows, int64_t n, egi_act act,
-                                                float alpha){
-    EACH_KIND(WITH_BIAS)} EGI_SIMD(bias_rows,
-                                   (float *y, const float *b, int64_t rows, int64_t n, egi_act act, float alpha),
-                                   (y, b, rows, n, act, alpha))
+                                                float alpha)
+{
+    EACH_KIND(WITH_BIAS);
+}
+EGI_SIMD(bias_rows, (float *y, const float *b, int64_t rows, int64_t n, egi_act act, float alpha),
+         (y, b, rows, n, act, alpha))
 
 #define PLAIN(kind)                 \
     for (int64_t i = 0; i < n; i++) \
     y[i] = egi_v_act(kind, alpha, -1, 0, y[i])
 
-    static inline EGI_SIMD_BODY void plain_body(float *y, int64_t n, egi_act act, float alpha){
-        EACH_KIND(PLAIN)} EGI_SIMD(plain, (float *y, int64_t n, egi_act act, float alpha), (y, n, act, alpha))
+static inline EGI_SIMD_BODY void plain_body(float *y, int64_t n, egi_act act, float alpha)
+{
+    EACH_KIND(PLAIN);
+}
+EGI_SIMD(plain, (float *y, int64_t n, egi_act act, float alpha), (y, n, act, alpha))
 
-        static int team(const egi_kernel *k, int64_t elements)
+static int team(const egi_kernel *k, int64_t elements)
 {
     return elements < EGI_CPU_SERIAL ? 1 : egi_cpu_threads(k);
 }
