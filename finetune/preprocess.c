@@ -85,6 +85,19 @@ static bool stands_out(double accuracy, int64_t n, int64_t classes)
     return accuracy > chance + 3 * sqrt(chance * (1 - chance) / (double)n);
 }
 
+/* Why candidate `best` was taken and not the next best, `other`. */
+static void describe(char *reason, size_t room, const egi_eval_set *set, const score *scores, int best, int other)
+{
+    const char *name = set->data->name ? set->data->name : "the data";
+    const int at = snprintf(reason, room, "tried on %lld examples of %.60s: ", (long long)set->n, name);
+    const score *a = &scores[best], *b = &scores[other];
+    if (a->accuracy == 1 && b->accuracy == 1)
+        snprintf(reason + at, room - (size_t)at, "all right, as with %s; the usual one", candidates[other]);
+    else
+        snprintf(reason + at, room - (size_t)at, "%.1f %% right, loss %.3g; %s: %.1f %%, loss %.3g", 100 * a->accuracy,
+                 a->loss, candidates[other], 100 * b->accuracy, b->loss);
+}
+
 static eg_status by_labels(egi_preprocess_choice *out, bool *found, const eg_model *model, const eg_dataset *data,
                            const int32_t *rows, int output)
 {
@@ -103,9 +116,7 @@ static eg_status by_labels(egi_preprocess_choice *out, bool *found, const eg_mod
         if (i != best && scores[i].accuracy > scores[other].accuracy)
             other = i;
     char reason[192];
-    snprintf(reason, sizeof reason, "tried on %lld examples of %.60s: %.1f %% right, loss %.3g; %s: %.1f %%, loss %.3g",
-             (long long)set.n, data->name ? data->name : "the data", 100 * scores[best].accuracy, scores[best].loss,
-             candidates[other], 100 * scores[other].accuracy, scores[other].loss);
+    describe(reason, sizeof reason, &set, scores, best, other);
     return choose(out, candidates[best], reason);
 }
 

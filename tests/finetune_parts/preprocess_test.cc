@@ -47,6 +47,20 @@ TEST_F(PreprocessTest, TheCandidateThatIsRightIsFound)
     EXPECT_TRUE(strstr(raw.reason, "examples of values: 100.0 % right")) << raw.reason;
 }
 
+TEST_F(PreprocessTest, WhereAllAreRightTheUsualOneIsTaken)
+{
+    std::vector<uint8_t> x;
+    std::vector<int32_t> labels;
+    for (int i = 0; i < 64; i++) {
+        x.push_back(i % 2 ? 255 : 0);
+        labels.push_back(i % 2);
+    }
+    const Set data = Bytes(x, {1, 1, 1}, labels, "ends");
+    const egi_preprocess_choice c = Choose(Threshold(0.5).get(), "auto", data.get(), data.get());
+    EXPECT_STREQ("unit", c.text);
+    EXPECT_TRUE(strstr(c.reason, "examples of ends: all right, as with ")) << c.reason;
+}
+
 TEST_F(PreprocessTest, WithoutEvidenceTheReasonSaysSo)
 {
     const Set data = Values();
