@@ -86,6 +86,7 @@ static eg_status read_architecture_file(loader *l, const char *path)
     return status;
 }
 
+/* What the file brings is its own; options->arch serves files that bring none, so that one option serves two models. */
 static eg_status find_config(loader *l, const eg_load_options *options)
 {
     char *text;
@@ -94,10 +95,10 @@ static eg_status find_config(loader *l, const eg_load_options *options)
     if (!text)
         EG_TRY(egi_engram_read_architecture(&text, l->context, l->file));
     eg_status status = EG_OK;
-    if (options && options->arch)
-        status = read_architecture_file(l, options->arch);
-    else if (text)
+    if (text)
         status = parse_config(&l->config, text, "model_config");
+    else if (options && options->arch)
+        status = read_architecture_file(l, options->arch);
     else
         status = egi_fail(EG_ERR_FORMAT, "weights only; give the architecture's JSON (model.to_json()) with --arch");
     egi_free(l->context, text);

@@ -17,7 +17,7 @@ OPTION(cli_config, "--config", "-c", CLI_TEXT, config, "FILE",
        "YAML configuration; key=value on the command line wins");
 OPTION(cli_out, "--out", "-o", CLI_TEXT, out, "DIR", "folder for the files of the run (default: runs/NAME)");
 OPTION(cli_out_file, "--out", "-o", CLI_TEXT, out, "FILE", "where to write (default: standard output)");
-OPTION(cli_arch, "--arch", NULL, CLI_TEXT, arch, "FILE", "architecture JSON of a weights-only file");
+OPTION(cli_arch, "--arch", NULL, CLI_TEXT, arch, "FILE", "architecture JSON, for weights-only files that bring none");
 OPTION(cli_against, "--against", NULL, CLI_TEXT, against, "MODEL", "an older model: which predictions flipped");
 OPTION(cli_task, "--task", NULL, CLI_TEXT, task, "NAME",
        "whose classes the labels mean (default: by name, else by index)");

@@ -14,7 +14,7 @@ typedef struct eg_model eg_model;
 
 typedef struct eg_load_options {
     size_t struct_size;
-    const char *arch; /**< path of an architecture JSON for weights-only files; NULL: the file has it */
+    const char *arch; /**< path of an architecture JSON, for a file that brings none (weights only); or NULL */
 } eg_load_options;
 #define EG_LOAD_OPTIONS_INIT          \
     {                                 \

@@ -26,6 +26,19 @@ class LoadFile : public CheckpointTest
     }
 };
 
+TEST_F(LoadFile, WhatTheFileBringsIsItsOwnArchitecture)
+{
+    // One option serves two models: the old one, weights only, and the fine-tuned one, which has its own.
+    const std::string other = Golden("weights_only.json");
+    const Model full = Load(Golden("k3_sequential.h5"), other);
+    ASSERT_TRUE(full);
+    EXPECT_STREQ(Load(Golden("k3_sequential.h5"))->name, full->name);
+    const Model old = Load(Golden("weights_only.h5"), other);
+    ASSERT_EQ(EG_OK, eg_model_save(old.get(), Temp("out.h5").c_str())) << eg_last_message();
+    WriteBytes(Temp("another.json"), {'{', '}'});
+    EXPECT_TRUE(Load(Temp("out.h5"), Temp("another.json")));
+}
+
 TEST_F(LoadFile, Keras2FunctionalWithSharedAndNestedModels)
 {
     ExpectGolden("k2_functional");
