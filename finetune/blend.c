@@ -27,7 +27,7 @@ static eg_status try_shares(egi_run *run, const void *trained, double budget)
         const double share = (double)k / BLEND_POINTS;
         set_share(run, trained, share);
         EG_TRY(egi_run_measure_epoch(run, &e));
-        if (!(egi_run_drop(run) > budget)) {
+        if (!egi_over_budget(egi_run_drop(run), budget)) {
             run->blend = share;
             egi_run_line(run, false,
                          "blend   %.0f %% of the way to the new weights meets the budget: keep %.2f %%, new %.2f %%",
@@ -45,7 +45,7 @@ eg_status egi_run_blend(egi_run *run)
     const double budget = egi_run_budget(run);
     void *trained;
     run->blend = 1;
-    if (!run->config->remember.blend || run->n_methods == 0 || !(egi_run_drop(run) > budget))
+    if (!run->config->remember.blend || run->n_methods == 0 || !egi_over_budget(egi_run_drop(run), budget))
         return EG_OK;
     EG_TRY(egi_model_arena(&trained, run->model));
     memcpy(trained, run->model->weights, (size_t)run->model->arena_count * egi_dtype_size(run->model->dtype));

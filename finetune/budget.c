@@ -2,9 +2,15 @@
 
 #include <math.h>
 
+bool egi_over_budget(double drop, double budget)
+{
+    const double hair = 1e-9; /* less than one of any number of examples */
+    return drop > budget + hair;
+}
+
 static bool is_better(const egi_budget *b, double drop, double score)
 {
-    const bool within = !(drop > b->budget), best_within = !(b->best_drop > b->budget);
+    const bool within = !egi_over_budget(drop, b->budget), best_within = !egi_over_budget(b->best_drop, b->budget);
     if (!b->told || within != best_within)
         return !b->told || within;
     return within ? score > b->best_score + b->min_delta : drop < b->best_drop - b->min_delta;
@@ -32,7 +38,8 @@ bool egi_budget_exhausted(const egi_budget *b)
 void egi_protection_steer(egi_protection *p, double budget, double drop)
 {
     const double mix_most = 0.8, mix_step = 0.1, raise = 4, lower = 0.5;
-    const bool over = drop > budget, raises = over && (p->was_over || drop > 3 * budget);
+    const bool over = egi_over_budget(drop, budget), far = egi_over_budget(drop, 3 * budget);
+    const bool raises = over && (p->was_over || far);
     p->was_over = over;
     if (raises) {
         if (p->steer_strength)

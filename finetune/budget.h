@@ -15,6 +15,9 @@ typedef struct egi_budget {
     int64_t best_epoch, waited;
 } egi_budget;
 
+/** Is the drop over the budget? Both are shares of 1; differences of shares are not exact, so a hair is allowed. False
+ * for a NaN drop. */
+bool egi_over_budget(double drop, double budget);
 /** Takes in an epoch. True when it is the best so far: within the budget the one with the best score; as long as none
  * is within, the one with the least drop. */
 bool egi_budget_epoch(egi_budget *b, int64_t epoch, double drop, double score);

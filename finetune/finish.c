@@ -55,7 +55,7 @@ static eg_status fill_keep(result *own, const egi_run *run)
                               .positive_flips = f.positive};
         double lower;
         egi_drop_limits(&f, 0.95, &lower, &k->drop_upper);
-        k->met = !(k->drop > k->budget);
+        k->met = !egi_over_budget(k->drop, k->budget);
         own->r.budget_met = own->r.budget_met && k->met;
         own->r.n_keep = i + 1;
         char *name;
@@ -138,8 +138,7 @@ static eg_status fill_wrote(result *own, const egi_run *run)
     return EG_OK;
 }
 
-/* --- the model ------------------------------------------------------------------------------------------------------
- */
+/* --- the model ---------------------------------------------------------------------------------------------------- */
 
 /* A file that missed its budget says so. */
 static eg_status mark(egi_run *run, bool met)

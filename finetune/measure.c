@@ -70,21 +70,31 @@ static double mean_keep(const egi_run *run)
     return run->n_old ? sum / (double)run->n_old : NAN;
 }
 
-double egi_run_drop(const egi_run *run)
+/* What a task's selection split may show. */
+static double allowance(const egi_run *run, const egi_old_task *old)
 {
-    double most = NAN;
-    for (int64_t i = 0; i < run->n_old; i++)
-        if (run->old[i].answerable)
-            most = fmax(most, run->old[i].select_before - run->old[i].select_now); /* fmax ignores NaN */
-    return most;
+    return fmax(run->config->remember.budget, EXAMPLES_OF_NOISE / (double)old->part.n_select);
 }
 
 double egi_run_budget(const egi_run *run)
 {
-    double allowed = run->config->remember.budget;
+    double least = INFINITY;
     for (int64_t i = 0; i < run->n_old; i++)
-        allowed = fmax(allowed, EXAMPLES_OF_NOISE / (double)run->old[i].part.n_select);
-    return allowed * (1 + 1e-9); /* shares of n are not exact */
+        if (run->old[i].answerable)
+            least = fmin(least, allowance(run, &run->old[i]));
+    return least;
+}
+
+double egi_run_drop(const egi_run *run)
+{
+    const double budget = egi_run_budget(run);
+    double most = NAN;
+    for (int64_t i = 0; i < run->n_old; i++) {
+        const egi_old_task *old = &run->old[i];
+        if (old->answerable) /* fmax ignores NaN */
+            most = fmax(most, (old->select_before - old->select_now) * (budget / allowance(run, old)));
+    }
+    return most;
 }
 
 eg_status egi_run_measure_before(egi_run *run)

@@ -93,8 +93,7 @@ struct egi_run {
     char warning[512], verdict[512];
 };
 
-/* --- in the order of a run ------------------------------------------------------------------------------------------
- */
+/* --- in the order of a run ---------------------------------------------------------------------------------------- */
 
 /** finetune.c: an empty run with its configuration checked; egi_run_release() ends it, after a failure too. */
 EG_MUST_USE eg_status egi_run_begin(egi_run *run, const eg_model *model, const eg_finetune_job *job);
@@ -122,10 +121,12 @@ EG_MUST_USE eg_status egi_run_anchor(egi_run *run, const void *theta, const void
 EG_MUST_USE eg_status egi_run_measure_before(egi_run *run);
 EG_MUST_USE eg_status egi_run_measure_epoch(egi_run *run, eg_epoch_result *epoch);
 EG_MUST_USE eg_status egi_run_measure_after(egi_run *run);
-/** Largest drop over answerable old tasks on their selection splits, as last measured; NaN without any. */
-double egi_run_drop(const egi_run *run);
-/** The drop that a selection split may show: remember.budget, but never less than a few examples, which say nothing. */
+/** The drop that the selection splits may show: remember.budget, but never less than two examples of the largest split,
+ * which say nothing. Infinite without an answerable old task. */
 double egi_run_budget(const egi_run *run);
+/** Largest drop over answerable old tasks on their selection splits, as last measured; NaN without any. Where two
+ * examples of a small split are more than egi_run_budget(), its drop counts for as much less. */
+double egi_run_drop(const egi_run *run);
 /** loop.c: builds the trainer; trains. */
 EG_MUST_USE eg_status egi_run_build(egi_run *run);
 EG_MUST_USE eg_status egi_run_train(egi_run *run);
@@ -155,8 +156,7 @@ EG_MUST_USE eg_status egi_freeze_rates(double **out, const eg_model *model, cons
 EG_MUST_USE eg_status egi_features(float **out, int64_t *dim, const eg_model *model, const egi_source *source,
                                    const int64_t *index, int64_t n);
 
-/* --- shared by the steps --------------------------------------------------------------------------------------------
- */
+/* --- shared by the steps ------------------------------------------------------------------------------------------ */
 
 /** A line for the user: to the job's callback (`head`) and into log.txt. */
 void egi_run_line(egi_run *run, bool head, const char *format, ...) EGI_PRINTF(3, 4);

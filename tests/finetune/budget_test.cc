@@ -28,6 +28,42 @@ TEST(Budget, TakesTheBestNewAccuracyAmongEpochsWithinTheBudget)
     EXPECT_EQ(7, b.best_epoch);
 }
 
+TEST(Budget, ADropOfJustTheBudgetIsNotOver)
+{
+    EXPECT_GT(0.99 - 0.98, 0.01) << "in binary";
+    EXPECT_FALSE(egi_over_budget(0.99 - 0.98, 0.01));
+    EXPECT_TRUE(egi_over_budget(0.0101, 0.01));
+    EXPECT_TRUE(egi_over_budget(1e-7, 0)) << "one of ten million";
+    EXPECT_FALSE(egi_over_budget(NAN, 0.01));
+}
+
+TEST(Budget, ASmallOldTaskDoesNotExcuseALargeOne)
+{
+    egi_run_config config{};
+    config.remember.budget = 0.01;
+    egi_old_task old[2]{};
+    old[0].part.n_select = 5000;
+    old[1].part.n_select = 10; // two examples are 0.2
+    old[0].answerable = old[1].answerable = true;
+    old[0].select_before = old[1].select_before = 1;
+    egi_run run{};
+    run.config = &config;
+    run.old = old;
+    run.n_old = 2;
+    const auto over = [&](double large, double small) {
+        old[0].select_now = 1 - large;
+        old[1].select_now = 1 - small;
+        return egi_over_budget(egi_run_drop(&run), egi_run_budget(&run));
+    };
+    EXPECT_FALSE(over(0.01, 0.2));
+    EXPECT_TRUE(over(0.011, 0));
+    EXPECT_TRUE(over(0, 0.3));
+    old[0].answerable = false; // its rows are gone
+    EXPECT_FALSE(over(1, 0.2));
+    old[1].answerable = false;
+    EXPECT_FALSE(over(1, 1)) << "nothing to keep";
+}
+
 TEST(Budget, WithNothingToKeepOnlyTheScoreCounts)
 {
     egi_budget b = budget(0.01);
