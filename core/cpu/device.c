@@ -81,15 +81,19 @@ static void signals_release(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+static void team_meet(void)
+{
+#pragma omp barrier
+}
+
 /* Makes the threads of the team while signals are held, so that they never take one. */
 static void team_make(const eg_context *context)
 {
     sigset_t before;
     signals_hold(&before);
 #pragma omp parallel num_threads(context->threads)
-    {
-#pragma omp barrier
-    } signals_release(&before);
+    team_meet();
+    signals_release(&before);
 }
 
 static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)

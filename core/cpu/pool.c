@@ -125,8 +125,9 @@ static inline EGI_SIMD_BODY void largest_one(const window *a, const float *x, fl
         *index = (uint8_t)place;
 }
 
-static inline EGI_SIMD_BODY void max_pixel(const pool *p, const window *a, float *y, uint8_t *index, bool whole)
+static inline EGI_SIMD_BODY void max_pixel(const pool *p, const window *a, float *y, bool whole)
 {
+    uint8_t *index = p->index ? p->index + (y - p->small) : NULL;
     int64_t c = 0;
     for (; c < (whole ? p->c : p->c / EGI_LANES * EGI_LANES); c += EGI_LANES)
         if (!index)
@@ -137,39 +138,6 @@ static inline EGI_SIMD_BODY void max_pixel(const pool *p, const window *a, float
             largest(a, a->x + c, a->rows, a->cols, y + c, index + c, true);
     for (; c < p->c; c++)
         largest_one(a, a->x + c, y + c, index ? index + c : NULL);
-}
-
-/* Rows [from, to) of the small side. */
-static inline EGI_SIMD_BODY void max_rows_body(const pool *p, int64_t from, int64_t to)
-{
-    const int64_t size = p->ow * p->c;
-    const float *end = p->small + to * size;
-    for (int64_t row = from; row < to; row++) {
-        const window rows = window_rows(p, row / p->oh, row % p->oh);
-        float *y = p->small + row * size;
-        const bool whole = row_is_whole(p, &rows, y + size, end);
-        for (int64_t j = 0; j < p->ow; j++, y += p->c) {
-            const window a = window_cols(p, rows, j);
-            max_pixel(p, &a, y, p->index ? p->index + (y - p->small) : NULL, whole);
-        }
-    }
-}
-EGI_SIMD(max_rows, (const pool *p, int64_t from, int64_t to), (p, from, to))
-
-static void max_part(const egi_kernel *k, const egi_control *control, int64_t from, int64_t to)
-{
-    (void)control;
-    const egi_maxpool *a = k->args;
-    const pool p = pool_of(k, a->x, a->y, a->index, &a->g);
-    max_rows(&p, from, to);
-}
-
-static eg_status run_max(const egi_kernel *k, const egi_control *control)
-{
-    const egi_maxpool *a = k->args;
-    const egi_shape *y = &k->t[a->y].shape;
-    egi_cpu_split(k, control, y->dim[0] * y->dim[1], y->dim[2] * y->dim[3] * a->g.window[0] * a->g.window[1], max_part);
-    return EG_OK;
 }
 
 /* --- mean --------------------------------------------------------------------------------------------------------- */
@@ -194,7 +162,10 @@ static inline EGI_SIMD_BODY void mean_pixel(const pool *p, const window *a, floa
     }
 }
 
-static inline EGI_SIMD_BODY void mean_rows_body(const pool *p, int64_t from, int64_t to)
+/* --- both --------------------------------------------------------------------------------------------------------- */
+
+/* Rows [from, to) of the small side. */
+static inline EGI_SIMD_BODY void pool_rows(const pool *p, int64_t from, int64_t to, const bool max)
 {
     const int64_t size = p->ow * p->c;
     const float *end = p->small + to * size;
@@ -204,9 +175,39 @@ static inline EGI_SIMD_BODY void mean_rows_body(const pool *p, int64_t from, int
         const bool whole = row_is_whole(p, &rows, y + size, end);
         for (int64_t j = 0; j < p->ow; j++, y += p->c) {
             const window a = window_cols(p, rows, j);
-            mean_pixel(p, &a, y, whole);
+            if (max)
+                max_pixel(p, &a, y, whole);
+            else
+                mean_pixel(p, &a, y, whole);
         }
     }
+}
+
+static inline EGI_SIMD_BODY void max_rows_body(const pool *p, int64_t from, int64_t to)
+{
+    pool_rows(p, from, to, true);
+}
+EGI_SIMD(max_rows, (const pool *p, int64_t from, int64_t to), (p, from, to))
+
+static void max_part(const egi_kernel *k, const egi_control *control, int64_t from, int64_t to)
+{
+    (void)control;
+    const egi_maxpool *a = k->args;
+    const pool p = pool_of(k, a->x, a->y, a->index, &a->g);
+    max_rows(&p, from, to);
+}
+
+static eg_status run_max(const egi_kernel *k, const egi_control *control)
+{
+    const egi_maxpool *a = k->args;
+    const egi_shape *y = &k->t[a->y].shape;
+    egi_cpu_split(k, control, y->dim[0] * y->dim[1], y->dim[2] * y->dim[3] * a->g.window[0] * a->g.window[1], max_part);
+    return EG_OK;
+}
+
+static inline EGI_SIMD_BODY void mean_rows_body(const pool *p, int64_t from, int64_t to)
+{
+    pool_rows(p, from, to, false);
 }
 EGI_SIMD(mean_rows, (const pool *p, int64_t from, int64_t to), (p, from, to))
 
@@ -241,8 +242,7 @@ eg_status egi_cpu_avgpool(egi_device *device, egi_kernel *out)
     return egi_cpu_is_f32(out) ? EG_OK : EGI_CPU_DECLINE;
 }
 
-/* --- gradients of windows that do not overlap: every input pixel is written once
- * -------------------------------------- */
+/* --- gradients of windows that do not overlap: every input pixel is written once ---------------------------------- */
 
 /* One pixel's channels from one window: dy where `place` won. */
 static inline EGI_SIMD_BODY void give_one(const float *dy, const uint8_t *index, int place, int64_t c, bool whole,
@@ -331,8 +331,7 @@ static eg_status run_give(const egi_kernel *k, const egi_control *control)
     return EG_OK;
 }
 
-/* --- gradients of windows that overlap: added up, a sample a thread
- * --------------------------------------------------- */
+/* --- gradients of windows that overlap: added up, a sample a thread ----------------------------------------------- */
 
 static void scatter_part(const egi_kernel *k, const egi_control *control, int64_t from, int64_t to)
 {
