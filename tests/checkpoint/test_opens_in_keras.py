@@ -62,23 +62,31 @@ def try_open(k, path, arch=None):
         return None
 
 
+def originals(path, arch):
+    """(label, Keras, model) of each generation that opens the original; at least one must."""
+    opened = 0
+    for label, k in GENERATIONS.items():
+        model = try_open(k, path, arch)
+        if model is not None:
+            opened += 1
+            yield label, k, model
+    check(opened > 0, "%s: some Keras opens the original" % os.path.basename(path))
+
+
+def same_bits(a, b):
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b))
+
+
 def unchanged(path, folder, arch=None):
     """Whoever opens the original opens what Engram wrote, with the same outputs to the bit."""
     name, out = os.path.basename(path), os.path.join(folder, "out.h5")
     new_arch = os.path.join(folder, "arch.json") if arch else None
     if not tool(path, out, *(("--arch", arch, "--json", new_arch) if arch else ())):
         return
-    opened = 0
-    for label, k in GENERATIONS.items():
-        before = try_open(k, path, arch)
-        if before is None:
-            continue
-        opened += 1
-        after = try_open(k, out, new_arch)
-        xs = inputs(before)
-        same = after is not None and all(np.array_equal(a, b) for a, b in zip(outputs(before, xs), outputs(after, xs)))
+    for label, k, before in originals(path, arch):
+        after, xs = try_open(k, out, new_arch), inputs(before)
+        same = after is not None and same_bits(outputs(before, xs), outputs(after, xs))
         check(same, "%s: unchanged, %s" % (name, label))
-    check(opened > 0, "%s: some Keras opens the original" % name)
 
 
 def changed(path, folder, change, wanted, arch=None):
@@ -86,12 +94,7 @@ def changed(path, folder, change, wanted, arch=None):
     name, out = os.path.basename(path), os.path.join(folder, "out.h5")
     x_file, y_file = os.path.join(folder, "x.f32"), os.path.join(folder, "y.f32")
     new_arch = os.path.join(folder, "arch.json") if arch else None
-    opened = 0
-    for label, k in GENERATIONS.items():
-        before = try_open(k, path, arch)
-        if before is None:
-            continue
-        opened += 1
+    for label, k, before in originals(path, arch):
         xs = inputs(before)
         np.concatenate([x.ravel() for x in xs]).tofile(x_file)
         extra = ("--arch", arch) if arch else ()
@@ -109,7 +112,6 @@ def changed(path, folder, change, wanted, arch=None):
             good &= np.allclose(ours[at:at + y.size].reshape(y.shape), y, atol=1e-5, rtol=1e-4)
             at += y.size
         check(good, "%s: %s, %s: outputs %s" % (name, " ".join(change), label, [y.shape for y in ys]))
-    check(opened > 0, "%s: some Keras opens the original" % name)
 
 
 def main():

@@ -2,21 +2,9 @@
 
 #include <set>
 
-class ConfigTest : public Parts
+class ConfigTest : public ConfiguredParts
 {
   protected:
-    void SetUp() override
-    {
-        Parts::SetUp();
-        eg_config *c = nullptr;
-        ASSERT_FINE(eg_config_create(&c, ctx));
-        config.reset(c);
-    }
-    void TearDown() override
-    {
-        config.reset();
-        Parts::TearDown();
-    }
     std::string Print(const eg_config *c)
     {
         char *text = nullptr;
@@ -40,7 +28,6 @@ class ConfigTest : public Parts
         }
         return lines;
     }
-    Config config;
 };
 
 TEST_F(ConfigTest, EveryDefaultIsWithinItsOwnBoundsAndSetsItself)

@@ -336,8 +336,7 @@ TEST_F(EvalTest, PredictGivesTheOutputsOfThePlan)
     EXPECT_EQ(EG_ERR_ARG, eg_model_plan_bytes(m.get(), 0, false, &infer));
 }
 
-/* --- real networks -------------------------------------------------------------------------------------------------
- */
+/* --- real networks ------------------------------------------------------------------------------------------------ */
 
 static std::vector<int64_t> ReadArgmax(const std::string &path)
 {

@@ -122,6 +122,26 @@ class Parts : public ::testing::Test
     }
 };
 
+// The same with a configuration of defaults.
+class ConfiguredParts : public Parts
+{
+  protected:
+    void SetUp() override
+    {
+        Parts::SetUp();
+        eg_config *c = nullptr;
+        ASSERT_FINE(eg_config_create(&c, ctx));
+        config.reset(c);
+    }
+    void TearDown() override
+    {
+        config.reset();
+        Parts::TearDown();
+    }
+
+    Config config;
+};
+
 // {"class_name": "Sequential", ...}: (in) -> Dense 5 tanh "hidden" -> Dense `units` `activation` "head".
 inline std::string Mlp(int in, int units, const std::string &activation)
 {
