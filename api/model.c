@@ -46,8 +46,7 @@ static cache *cache_of(const eg_model *model)
     return c;
 }
 
-/* --- asking ---------------------------------------------------------------------------------------------------------
- */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 static void count_parameters(const eg_model *model, eg_model_info *info)
 {
@@ -139,8 +138,7 @@ const char *eg_model_class_name(const eg_model *model, int64_t index)
     return json_string_value(json_array_get(json_object_get(model->meta, "classes"), (size_t)index));
 }
 
-/* --- predicting -----------------------------------------------------------------------------------------------------
- */
+/* --- predicting --------------------------------------------------------------------------------------------------- */
 
 static eg_status build(egi_plan **plan, egi_model_io *io, const eg_model *model, int64_t batch, bool training,
                        void *grads)
@@ -233,8 +231,7 @@ eg_status eg_model_predict(eg_model *model, const float *const *x, int64_t n, fl
     return EG_OK;
 }
 
-/* --- memory ---------------------------------------------------------------------------------------------------------
- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 /* A training plan's backward pass begins at the outputs with gradients of the outputs' shape, as a loss would give
  * them. */

@@ -67,8 +67,7 @@ void cli_print_help(const cli_verb *verb, FILE *to);
 /** The name nearest to a mistyped one, or NULL. */
 const char *cli_nearest(const char *name, const char *const *names, int n);
 
-/* --- failing --------------------------------------------------------------------------------------------------------
- */
+/* --- failing ------------------------------------------------------------------------------------------------------ */
 
 /** What was being done when a call failed: it decides the exit code of an input error. */
 typedef enum cli_stage { CLI_AT_CONFIG, CLI_AT_DATA, CLI_AT_MODEL, CLI_AT_RUN } cli_stage;
@@ -76,15 +75,13 @@ typedef enum cli_stage { CLI_AT_CONFIG, CLI_AT_DATA, CLI_AT_MODEL, CLI_AT_RUN } 
 /** Prints "engram: MESSAGE" and returns the exit code of a status; CLI_OK passes silently. */
 int cli_check(cli_stage stage, eg_status status);
 
-/* --- opening --------------------------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 /** Context and configuration from -c and key=value. *config may be NULL: not wanted. */
 int cli_open(const cli_args *args, eg_context **context, eg_config **config);
 int cli_load_model(const cli_args *args, eg_context *context, const char *path, eg_model **model);
 
-/* --- printing -------------------------------------------------------------------------------------------------------
- */
+/* --- printing ----------------------------------------------------------------------------------------------------- */
 
 /** Is this stream a terminal that wants colour (NO_COLOR unset)? */
 bool cli_colour(FILE *to);

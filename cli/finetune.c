@@ -87,8 +87,7 @@ static bool on_progress(void *user, const eg_progress *p)
     return cli_signal == 0;
 }
 
-/* --- printing the result --------------------------------------------------------------------------------------------
- */
+/* --- printing the result ------------------------------------------------------------------------------------------ */
 
 static int print_json(eg_context *context, const eg_finetune_result *r)
 {
@@ -135,8 +134,7 @@ static int exit_code(const eg_finetune_result *r)
     return r->budget_met ? CLI_OK : CLI_BUDGET;
 }
 
-/* --- the run
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the run ------------------------------------------------------------------------------------------------------ */
 
 static int join(eg_config *config, const char *key, const cli_list *list)
 {

@@ -17,8 +17,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* --- raw: x.npy [x1.npy ...] -o y.npy
- * ---------------------------------------------------------------------------------- */
+/* --- raw: x.npy [x1.npy ...] -o y.npy ----------------------------------------------------------------------------- */
 
 typedef struct raw {
     eg_model *model;
@@ -137,8 +136,7 @@ static int predict_raw(const cli_args *args, eg_context *context, eg_model *mode
     return rc;
 }
 
-/* --- lines: data sets and images
- * ---------------------------------------------------------------------------------------- */
+/* --- lines: data sets and images ---------------------------------------------------------------------------------- */
 
 typedef struct lines {
     FILE *to;

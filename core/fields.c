@@ -30,8 +30,7 @@ static const void *at_const(const egi_field *f, const void *config)
     return (const char *)config + f->offset;
 }
 
-/* --- numbers, whatever the locale ----------------------------------------------------------------------------------
- */
+/* --- numbers, whatever the locale --------------------------------------------------------------------------------- */
 
 static const char *skip_space(const char *s)
 {
@@ -95,8 +94,7 @@ static void print_real(double value, char *text, size_t room)
     snprintf(text, room, "%s", longest);
 }
 
-/* --- messages -------------------------------------------------------------------------------------------------------
- */
+/* --- messages ----------------------------------------------------------------------------------------------------- */
 
 static void join(char *text, size_t room, const char *between, const char *word)
 {
@@ -190,8 +188,7 @@ static eg_status refuse_json(const egi_field *f, const json_t *value)
     return refuse(EG_ERR_FORMAT, f, found);
 }
 
-/* --- storing --------------------------------------------------------------------------------------------------------
- */
+/* --- storing ------------------------------------------------------------------------------------------------------ */
 
 static bool within(const egi_field *f, double value)
 {
@@ -260,8 +257,7 @@ static bool store_string(const egi_field *f, void *config, const char *text)
     return true;
 }
 
-/* --- JSON -----------------------------------------------------------------------------------------------------------
- */
+/* --- JSON --------------------------------------------------------------------------------------------------------- */
 
 static bool json_int(const json_t *value, int64_t *out)
 {
@@ -433,8 +429,7 @@ eg_status egi_field_from_json(const egi_field *f, void *config, const json_t *va
     return EG_OK;
 }
 
-/* --- text -----------------------------------------------------------------------------------------------------------
- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 static bool text_bool(const char *text, bool *out)
 {
@@ -560,8 +555,7 @@ eg_status egi_fields_defaults(const egi_field *fields, int n, void *config)
     return EG_OK;
 }
 
-/* --- printing -------------------------------------------------------------------------------------------------------
- */
+/* --- printing ----------------------------------------------------------------------------------------------------- */
 
 static bool is_automatic(const egi_field *f, const void *value)
 {

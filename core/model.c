@@ -182,8 +182,7 @@ eg_status egi_model_finish(eg_model *m)
     return EG_OK;
 }
 
-/* --- asking ---------------------------------------------------------------------------------------------------------
- */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 int egi_model_find_layer(const eg_model *m, const char *path)
 {
@@ -265,8 +264,7 @@ void egi_model_drop_extras(eg_model *m, const char *prefix)
     m->n_extras = kept;
 }
 
-/* --- cloning --------------------------------------------------------------------------------------------------------
- */
+/* --- cloning ------------------------------------------------------------------------------------------------------ */
 
 static eg_status copy_block(void *out, eg_context *c, const void *block, int64_t count, size_t size)
 {

@@ -91,8 +91,7 @@ struct eg_model {
     void (*cache_free)(eg_context *context, void *cache);
 };
 
-/* --- building (checkpoints/ and tests do this) ---------------------------------------------------------------------
- */
+/* --- building (checkpoints/ and tests do this) -------------------------------------------------------------------- */
 
 EG_MUST_USE eg_status egi_model_create(eg_model **out, eg_context *context, egi_dtype dtype, int keras_major);
 /** Adds a layer with its Keras config (an object; generic keys such as name, dtype, initializers are understood,
@@ -111,8 +110,7 @@ EG_MUST_USE eg_status egi_model_finish(eg_model *model);
 /** Whoever changes layers, calls or the arena of a finished model calls this first. */
 void egi_model_drop_cache(eg_model *model);
 
-/* --- asking ---------------------------------------------------------------------------------------------------------
- */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 int egi_model_find_layer(const eg_model *model, const char *path); /* -1: none */
 /** A view of a parameter in the arena. */
@@ -127,8 +125,7 @@ EG_MUST_USE eg_status egi_model_set_extra(eg_model *model, const char *name, con
 const egi_tensor *egi_model_extra(const eg_model *model, const char *name); /* NULL: none */
 void egi_model_drop_extras(eg_model *model, const char *prefix);
 
-/* --- running ---------------------------------------------------------------------------------------------------------
- */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 typedef struct egi_model_io {
     egi_val in[16], out[16];

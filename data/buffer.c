@@ -50,8 +50,7 @@ static void balanced(int64_t *index, const int64_t *take, egi_groups *g, uint64_
     egi_sort_index(index, n);
 }
 
-/* --- herding --------------------------------------------------------------------------------------------------------
- */
+/* --- herding ------------------------------------------------------------------------------------------------------ */
 
 /* Working memory for one class of n examples. */
 typedef struct herd {

@@ -31,8 +31,7 @@ typedef struct table {
     locale_t locale;
 } table;
 
-/* --- cells ----------------------------------------------------------------------------------------------------------
- */
+/* --- cells -------------------------------------------------------------------------------------------------------- */
 
 static eg_status take_quoted(table *t, cell *out)
 {
@@ -87,8 +86,7 @@ static bool next_row(table *t)
     return t->at < t->end;
 }
 
-/* --- numbers --------------------------------------------------------------------------------------------------------
- */
+/* --- numbers ------------------------------------------------------------------------------------------------------ */
 
 /* Up to 15 digits and a power of ten up to 22 are exact in double arithmetic (Clinger 1990); the rest goes to strtod.
  */
@@ -142,8 +140,7 @@ static bool is_integer(double v)
     return v == floor(v) && fabs(v) < 2147483648.0;
 }
 
-/* --- the first row --------------------------------------------------------------------------------------------------
- */
+/* --- the first row ------------------------------------------------------------------------------------------------ */
 
 static bool is_answer_name(const cell *c)
 {
@@ -207,8 +204,7 @@ static eg_status read_first_row(table *t)
     return EG_OK;
 }
 
-/* --- the rows -------------------------------------------------------------------------------------------------------
- */
+/* --- the rows ----------------------------------------------------------------------------------------------------- */
 
 static void go_to_rows(table *t)
 {
@@ -304,8 +300,7 @@ static eg_status open_table(table *t, const egi_source *s, const char *name)
     return count_rows(t);
 }
 
-/* --- answers --------------------------------------------------------------------------------------------------------
- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 typedef enum answer_kind { INTEGERS, NUMBERS, TEXTS } answer_kind;
 
@@ -438,8 +433,7 @@ static eg_status fill(eg_dataset *d, table *tables, int n_tables)
     return kind == NUMBERS ? use_numbers(d, &tables[0]) : use_integers(d, tables, n_tables);
 }
 
-/* --- the reader -----------------------------------------------------------------------------------------------------
- */
+/* --- the reader --------------------------------------------------------------------------------------------------- */
 
 static const egi_entry *part_file(const egi_source *s, const char *name)
 {

@@ -75,8 +75,7 @@ EG_MUST_USE eg_status egi_batch_fill(const eg_dataset *d, int input, const int64
 /** Can examples of `d` be fed to an input of this per-sample shape? Errors: SHAPE, naming both. */
 EG_MUST_USE eg_status egi_dataset_fits(const eg_dataset *d, int input, const egi_shape *wanted);
 
-/* --- exemplar buffers -----------------------------------------------------------------------------------------------
- */
+/* --- exemplar buffers --------------------------------------------------------------------------------------------- */
 
 typedef enum egi_buffer_kind { EGI_BUFFER_RESERVOIR, EGI_BUFFER_BALANCED, EGI_BUFFER_HERDING } egi_buffer_kind;
 

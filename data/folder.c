@@ -59,8 +59,7 @@ static eg_status open_inside(egi_source *out, const egi_source *s, const char *n
     return status;
 }
 
-/* --- parts ----------------------------------------------------------------------------------------------------------
- */
+/* --- parts -------------------------------------------------------------------------------------------------------- */
 
 static const char *const train_names[] = {"train", "training", NULL};
 static const char *const test_names[] = {"test", "testing", NULL};
@@ -115,8 +114,7 @@ static eg_status find_parts(parts *out, const egi_source *s)
     return EG_OK;
 }
 
-/* --- classes --------------------------------------------------------------------------------------------------------
- */
+/* --- classes ------------------------------------------------------------------------------------------------------ */
 
 static int64_t class_index(const eg_dataset *d, const char *name)
 {
@@ -160,8 +158,7 @@ static eg_status add_classes_of(eg_dataset *d, const egi_source *s, const char *
     return status;
 }
 
-/* --- files ----------------------------------------------------------------------------------------------------------
- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 static eg_status add_file(image_list *l, const egi_source *s, const char *name, int32_t label)
 {
@@ -236,8 +233,7 @@ static eg_status collect(image_list *l, eg_dataset *d, const egi_source *s, eg_p
     return add_part(l, d, s, p.test && part == EG_PART_TEST ? p.test : p.train);
 }
 
-/* --- pixels ---------------------------------------------------------------------------------------------------------
- */
+/* --- pixels ------------------------------------------------------------------------------------------------------- */
 
 static eg_status image_error(const char *path, const char *why)
 {

@@ -51,8 +51,7 @@ static bool plausible(const egi_image *image, FILE *file, char *why)
     return true;
 }
 
-/* --- PNG ------------------------------------------------------------------------------------------------------------
- */
+/* --- PNG ---------------------------------------------------------------------------------------------------------- */
 
 static void png_failed(png_structp png, png_const_charp text)
 {
@@ -121,8 +120,7 @@ static bool decode_png(const egi_image *image, FILE *file, uint8_t *dst, char *w
     return done;
 }
 
-/* --- JPEG -----------------------------------------------------------------------------------------------------------
- */
+/* --- JPEG --------------------------------------------------------------------------------------------------------- */
 
 typedef struct jpeg_reader {
     struct jpeg_decompress_struct jpeg;
@@ -208,8 +206,7 @@ static bool decode_jpeg(const egi_image *image, FILE *file, uint8_t *dst, char *
     return done;
 }
 
-/* --- either ---------------------------------------------------------------------------------------------------------
- */
+/* --- either ------------------------------------------------------------------------------------------------------- */
 
 /* Opens a file and reads its head; the file stands at its beginning again. */
 static FILE *open_image(const char *path, unsigned char *head, char *why)

@@ -9,8 +9,7 @@ static bool is_npy(const unsigned char *head, int64_t n)
     return n >= EGI_NPY_PREFIX - 2 && memcmp(head, "\x93NUMPY", 6) == 0;
 }
 
-/* --- the dictionary -------------------------------------------------------------------------------------------------
- */
+/* --- the dictionary ----------------------------------------------------------------------------------------------- */
 
 typedef struct cursor {
     const char *at, *end;
@@ -167,8 +166,7 @@ eg_status egi_npy_header(egi_npy *out, const egi_stream *s, eg_context *context)
     return status == EG_OK ? s->expect_room(s->state, out->count * out->type.size) : status;
 }
 
-/* --- the numbers ----------------------------------------------------------------------------------------------------
- */
+/* --- the numbers -------------------------------------------------------------------------------------------------- */
 
 /* Elements in the file's order become elements in row-major order. */
 static void to_row_major(const egi_npy *a, const char *from, char *to, size_t size)
@@ -292,8 +290,7 @@ eg_status egi_npy_weights(eg_dataset *d, const egi_npy *a, const egi_stream *s)
     return egi_check_weights(d, s->name);
 }
 
-/* --- the reader -----------------------------------------------------------------------------------------------------
- */
+/* --- the reader --------------------------------------------------------------------------------------------------- */
 
 static eg_status file_read(void *state, void *dst, int64_t bytes)
 {

@@ -55,8 +55,7 @@ typedef struct egi_reader {
 #include "data/readers.def"
 #undef EG_READER
 
-/* --- filling a data set (data/fill.c) -------------------------------------------------------------------------------
- */
+/* --- filling a data set (data/fill.c) ----------------------------------------------------------------------------- */
 
 /** Allocates input `i`: n examples of shape and dtype. Errors: DATA (impossible shape), NOMEM. */
 EG_MUST_USE eg_status egi_fill_input(eg_dataset *d, int i, egi_dtype dtype, const egi_shape *shape);

@@ -201,8 +201,7 @@ const egi_zip_member *egi_zip_find(const egi_zip *z, const char *name)
     return NULL;
 }
 
-/* --- reading a member -----------------------------------------------------------------------------------------------
- */
+/* --- reading a member --------------------------------------------------------------------------------------------- */
 
 static eg_status bad_member(const egi_zip_reader *r, const char *what)
 {

@@ -26,8 +26,7 @@ typedef struct egi_item {
 /** The row that an example's label means; -1: none. 0 for a data set without labels. */
 int32_t egi_source_row(const egi_source *source, int64_t index);
 
-/* --- the order of examples ------------------------------------------------------------------------------------------
- */
+/* --- the order of examples ---------------------------------------------------------------------------------------- */
 
 /** Examples drawn without replacement: each pass visits every item once, in an order that depends on (seed, purpose,
  * pass) alone. */
@@ -51,8 +50,7 @@ void egi_pool_seek(egi_pool *pool, uint32_t pass, int64_t at);
 /** The next `n` items, going on with the next pass where one ends. The pool is not empty. Does not allocate. */
 void egi_pool_draw(egi_pool *pool, int64_t n, egi_item *out);
 
-/* --- into a plan's inputs -------------------------------------------------------------------------------------------
- */
+/* --- into a plan's inputs ----------------------------------------------------------------------------------------- */
 
 #define EGI_OUTPUTS_MAX 16
 
@@ -93,8 +91,7 @@ void egi_feed_release(egi_feed *feed);
 EG_MUST_USE eg_status egi_feed_fill(egi_feed *feed, const egi_source *sources, int64_t n_sources, const egi_item *items,
                                     int64_t n);
 
-/* --- losses ----------------------------------------------------------------------------------------------------------
- */
+/* --- losses ------------------------------------------------------------------------------------------------------- */
 
 /** The loss that AUTO means: softmax: categorical; sigmoid: binary; linear: class labels are told apart (categorical,
  * on raw values), numbers are met (mse). Never AUTO, never SPARSE_CATEGORICAL. */

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the table ------------------------------------------------------------------------------------------------------
- */
+/* --- the table ---------------------------------------------------------------------------------------------------- */
 
 #define AT(member) .offset = offsetof(egi_run_config, member)
 #define INT(key, member, d, lo, hi, h)                                                                 \
@@ -141,8 +140,7 @@ static bool is_list(const egi_field *f)
     return f->kind == EGI_FIELD_TEXT && f->max > 0;
 }
 
-/* --- lists and times ------------------------------------------------------------------------------------------------
- */
+/* --- lists and times ---------------------------------------------------------------------------------------------- */
 
 bool egi_list_item(const char *list, int64_t index, char *item, size_t room)
 {
@@ -190,8 +188,7 @@ double egi_config_seconds(const char *time_limit)
     return seconds > 0 ? seconds : 0;
 }
 
-/* --- text
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 uint32_t egi_utf8_next(const char **text)
 {
@@ -224,8 +221,7 @@ static bool is_utf8(const char *text)
     return true;
 }
 
-/* --- checks of single values that the table's bounds cannot say
- * ------------------------------------------------------- */
+/* --- checks of single values that the table's bounds cannot say --------------------------------------------------- */
 
 static eg_status check_seconds(const char *text)
 {
@@ -313,8 +309,7 @@ static eg_status check_value(const egi_field *f, const char *text)
     return EG_OK;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 eg_status eg_config_create(eg_config **out, eg_context *context)
 {
@@ -352,8 +347,7 @@ void eg_config_free(eg_config *c)
     egi_free(c->context, c);
 }
 
-/* --- setting and getting
- * ---------------------------------------------------------------------------------------------- */
+/* --- setting and getting ------------------------------------------------------------------------------------------ */
 
 eg_status egi_config_set_field(eg_config *c, int field, const char *text)
 {
@@ -421,8 +415,7 @@ void egi_config_complain(eg_config *c, const char *format, ...)
     c->errors = longer;
 }
 
-/* --- conditions between keys
- * -------------------------------------------------------------------------------------------- */
+/* --- conditions between keys -------------------------------------------------------------------------------------- */
 
 static bool has_momentum(const egi_run_config *r)
 {
@@ -518,8 +511,7 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
     return EG_OK;
 }
 
-/* --- the schema
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the schema --------------------------------------------------------------------------------------------------- */
 
 static const char *kind_words(const egi_field *f)
 {

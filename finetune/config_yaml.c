@@ -15,8 +15,7 @@
 #define SECTIONS_MAX   64
 #define PROBLEMS_MAX   100
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 typedef struct reader {
     yaml_parser_t parser;
@@ -97,8 +96,7 @@ static bool has_zero(const yaml_event_t *e)
     return strlen(text_of(e)) != e->data.scalar.length;
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 static void set(reader *r, int field, yaml_mark_t at, const char *text)
 {
@@ -169,8 +167,7 @@ static void read_value(reader *r, int field, yaml_mark_t key, const yaml_event_t
     }
 }
 
-/* --- mappings
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- mappings ----------------------------------------------------------------------------------------------------- */
 
 static void read_mapping(reader *r, const char *prefix, int depth);
 
@@ -349,8 +346,7 @@ eg_status eg_config_load(eg_config *config, const char *path)
     return status;
 }
 
-/* --- printing
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- printing ----------------------------------------------------------------------------------------------------- */
 
 /* Text that only grows; `at` counts on when `text` is NULL, so that one run measures and the next one writes. */
 typedef struct printer {

@@ -27,8 +27,7 @@ struct egi_evaluator {
     float *in, *z, *y; /* a batch's values as floats where the model does not compute in f32; else NULL */
 };
 
-/* --- making ---------------------------------------------------------------------------------------------------------
- */
+/* --- making ------------------------------------------------------------------------------------------------------- */
 
 int64_t egi_eval_batch(const eg_model *model, int64_t wanted)
 {
@@ -133,8 +132,7 @@ egi_act egi_evaluator_head(const egi_evaluator *e, int output)
     return e->head[output];
 }
 
-/* --- what a row is compared with ------------------------------------------------------------------------------------
- */
+/* --- what a row is compared with ---------------------------------------------------------------------------------- */
 
 /** How the examples of a set are judged at one output. */
 typedef struct judge {
@@ -214,8 +212,7 @@ static int32_t largest_of(const float *v, int64_t k, const uint8_t *allowed)
     return best;
 }
 
-/* --- losses of one row, by the formulas of core/ops/loss.h ----------------------------------------------------------
- */
+/* --- losses of one row, by the formulas of core/ops/loss.h -------------------------------------------------------- */
 
 static double target_at(const judge *j, int64_t example, int32_t row, int64_t c)
 {
@@ -310,8 +307,7 @@ static void judge_row(egi_evaluator *e, const judge *j, int64_t i, int64_t examp
     e->right[i] = hit >= 1;
 }
 
-/* --- running --------------------------------------------------------------------------------------------------------
- */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 static void widen(const egi_tensor *t, const float *from, int64_t count)
 {

@@ -71,8 +71,7 @@ static eg_status check_call(const void *out, const eg_model *model, const eg_dat
     return EG_OK;
 }
 
-/* --- eg_eval --------------------------------------------------------------------------------------------------------
- */
+/* --- eg_eval ------------------------------------------------------------------------------------------------------ */
 
 static eg_status allocate(owned_result *r, eg_context *context, int64_t n, int64_t classes)
 {
@@ -176,8 +175,7 @@ void eg_eval_result_free(eg_eval_result *result)
     egi_free(r->context, r);
 }
 
-/* --- eg_predict_dataset ---------------------------------------------------------------------------------------------
- */
+/* --- eg_predict_dataset ------------------------------------------------------------------------------------------- */
 
 eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t first, int64_t count,
                              const eg_eval_options *options, float *y)

@@ -20,8 +20,7 @@ typedef struct surgery {
     int layer;       /* of the old head; -1: not looked for */
 } surgery;
 
-/* --- finding the head -----------------------------------------------------------------------------------------------
- */
+/* --- finding the head --------------------------------------------------------------------------------------------- */
 
 static const egi_call *call_of(const eg_model *model, int tensor)
 {
@@ -86,8 +85,7 @@ static eg_status head_kind(egi_act *head, const eg_model *model, int output)
     return status;
 }
 
-/* --- weights --------------------------------------------------------------------------------------------------------
- */
+/* --- weights ------------------------------------------------------------------------------------------------------ */
 
 /* Glorot uniform for columns [from, to) of a kernel (in, out); biases are 0. Drawn apart from the model's own initial
  * weights, so a surgery does not depend on how the rest was made. */
@@ -149,8 +147,7 @@ static eg_status resize(surgery *s, const eg_model *before, int64_t units, bool 
     return EG_OK;
 }
 
-/* --- names ----------------------------------------------------------------------------------------------------------
- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
 static const char *data_name(const eg_dataset *data)
 {
@@ -169,8 +166,7 @@ static void name_task(char *name, size_t room, const eg_model *model, const eg_d
         snprintf(name, room, "%.100s %d", base, i);
 }
 
-/* --- rows -----------------------------------------------------------------------------------------------------------
- */
+/* --- rows --------------------------------------------------------------------------------------------------------- */
 
 static int64_t count_occurring(const surgery *s)
 {
@@ -254,8 +250,7 @@ static eg_status map_known(surgery *s)
     return EG_OK;
 }
 
-/* --- the four ways --------------------------------------------------------------------------------------------------
- */
+/* --- the four ways ------------------------------------------------------------------------------------------------ */
 
 static const char *head_name(const eg_model *model, int output)
 {
@@ -406,8 +401,7 @@ static eg_status add_head(surgery *s)
     return status;
 }
 
-/* --- all together ---------------------------------------------------------------------------------------------------
- */
+/* --- all together ------------------------------------------------------------------------------------------------- */
 
 /* A head without classes, or data without labels, has nothing to extend. */
 static bool has_classes(const surgery *s, egi_act head)

@@ -26,8 +26,7 @@ int64_t egi_run_new_share(int64_t batch, double mix)
     return batch - (old < 1 ? 1 : old > most ? most : old);
 }
 
-/* --- building ------------------------------------------------------------------------------------------------------
- */
+/* --- building ----------------------------------------------------------------------------------------------------- */
 
 static int64_t automatic_batch(int64_t examples)
 {
@@ -167,8 +166,7 @@ eg_status egi_run_build(egi_run *run)
     return egi_model_arena(&run->best, run->model);
 }
 
-/* --- an epoch -------------------------------------------------------------------------------------------------------
- */
+/* --- an epoch ----------------------------------------------------------------------------------------------------- */
 
 /* What an epoch has seen so far. */
 typedef struct tally {
@@ -252,8 +250,7 @@ static eg_status train_epoch(egi_run *run, tally *t, int64_t planned)
     return EG_OK;
 }
 
-/* --- between epochs -------------------------------------------------------------------------------------------------
- */
+/* --- between epochs ----------------------------------------------------------------------------------------------- */
 
 /* Accuracy on the new task; where that is equal the drop on the old ones, then the loss. The loss alone where there are
  * no classes. */

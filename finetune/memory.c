@@ -42,8 +42,7 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-/* --- life -----------------------------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 eg_status egi_memory_create(egi_memory **out, eg_context *context)
 {
@@ -121,8 +120,7 @@ static eg_status name_part(egi_exemplars *part, eg_context *context, const char 
     return egi_strdup(&part->preprocess, context, preprocess);
 }
 
-/* --- adding examples ------------------------------------------------------------------------------------------------
- */
+/* --- adding examples ---------------------------------------------------------------------------------------------- */
 
 static void drop_class_names(eg_dataset *d)
 {
@@ -230,8 +228,7 @@ done:
     return status;
 }
 
-/* --- storing --------------------------------------------------------------------------------------------------------
- */
+/* --- storing ------------------------------------------------------------------------------------------------------ */
 
 static eg_status set_extra(eg_model *model, extra_name name, void *data, egi_dtype dtype, egi_shape shape)
 {
@@ -333,8 +330,7 @@ eg_status egi_memory_store(eg_model *model, const egi_memory *m)
     return status;
 }
 
-/* --- loading: everything may be wrong
- * --------------------------------------------------------------------------------- */
+/* --- loading: everything may be wrong ----------------------------------------------------------------------------- */
 
 static eg_status bad(int64_t part, const char *what)
 {
@@ -553,8 +549,7 @@ void egi_memory_forget_layer(eg_model *model, int layer)
     }
 }
 
-/* --- describing
- * ------------------------------------------------------------------------------------------------------- */
+/* --- describing --------------------------------------------------------------------------------------------------- */
 
 static int64_t part_examples(const eg_model *model, int64_t part)
 {

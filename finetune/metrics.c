@@ -3,8 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-/* --- over tasks ------------------------------------------------------------------------------------------------------
- */
+/* --- over tasks --------------------------------------------------------------------------------------------------- */
 
 double egi_average_accuracy(const double *a, int64_t tasks)
 {
@@ -43,8 +42,7 @@ double egi_forgetting(const double *a, int64_t tasks)
     return tasks > 1 ? sum / (double)(tasks - 1) : NAN;
 }
 
-/* --- over examples ---------------------------------------------------------------------------------------------------
- */
+/* --- over examples ------------------------------------------------------------------------------------------------ */
 
 egi_flips egi_flips_count(const uint8_t *before, const uint8_t *after, int64_t n)
 {
@@ -75,8 +73,7 @@ void egi_confusion_recall(const int64_t *confusion, int64_t classes, double *rec
     }
 }
 
-/* --- limits ----------------------------------------------------------------------------------------------------------
- */
+/* --- limits ------------------------------------------------------------------------------------------------------- */
 
 /* Acklam's coefficients (2003, "An algorithm for computing the inverse normal cumulative distribution function"). */
 static double acklam(double p) /* p <= 0.5 */

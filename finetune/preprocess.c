@@ -36,8 +36,7 @@ static int64_t spread(int64_t *index, int64_t count, int64_t n)
     return count;
 }
 
-/* --- by labels ------------------------------------------------------------------------------------------------------
- */
+/* --- by labels ---------------------------------------------------------------------------------------------------- */
 
 typedef struct score {
     double accuracy, loss;
@@ -120,8 +119,7 @@ static eg_status by_labels(egi_preprocess_choice *out, bool *found, const eg_mod
     return choose(out, candidates[best], reason);
 }
 
-/* --- by the statistics of the first batch normalisation -------------------------------------------------------------
- */
+/* --- by the statistics of the first batch normalisation ----------------------------------------------------------- */
 
 typedef struct probe {
     egi_plan *plan;
@@ -213,8 +211,7 @@ static eg_status by_statistics(egi_preprocess_choice *out, bool *found, const eg
     return choose(out, candidates[best], reason);
 }
 
-/* --- choosing -------------------------------------------------------------------------------------------------------
- */
+/* --- choosing ----------------------------------------------------------------------------------------------------- */
 
 /* What the file says about this data set's task, else about the model; "" nothing. */
 static const char *from_file(const eg_model *model, const eg_dataset *data)

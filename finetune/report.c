@@ -36,8 +36,7 @@ struct egi_report {
     locale_t plain; /* numbers have a point, whatever the program's language */
 };
 
-/* --- text ------------------------------------------------------------------------------------------------------------
- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 static eg_status append(egi_report *r, text *t, const char *s)
 {
@@ -63,8 +62,7 @@ static const char *number(const egi_report *r, double value, const char *nothing
     return text;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static eg_status make_paths(egi_report *r, const char *folder)
 {
@@ -151,8 +149,7 @@ void egi_report_free(egi_report *r)
     egi_free(r->context, r);
 }
 
-/* --- lines while the run goes on
- * --------------------------------------------------------------------------------------- */
+/* --- lines while the run goes on ---------------------------------------------------------------------------------- */
 
 eg_status egi_report_line(egi_report *r, const char *line)
 {
@@ -225,8 +222,7 @@ eg_status egi_report_epoch(egi_report *r, const eg_epoch_result *e)
     return r->by_step ? EG_OK : jsonl_line(r, json);
 }
 
-/* --- report.json
- * ------------------------------------------------------------------------------------------------------- */
+/* --- report.json -------------------------------------------------------------------------------------------------- */
 
 static json_t *real_or_null(double value)
 {
@@ -315,8 +311,7 @@ eg_status eg_finetune_json(char **out, eg_context *context, const eg_finetune_re
     return status;
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static eg_status commit_jsonl(egi_report *r)
 {

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- preprocessing and the head ------------------------------------------------------------------------------------
- */
+/* --- preprocessing and the head ----------------------------------------------------------------------------------- */
 
 static eg_status map_old_labels(egi_run *run)
 {
@@ -96,8 +95,7 @@ void egi_run_mark_fresh(const egi_run *run, void *arena, double value)
     }
 }
 
-/* --- the memory in the file ----------------------------------------------------------------------------------------
- */
+/* --- the memory in the file --------------------------------------------------------------------------------------- */
 
 static bool is_given(const egi_run *run, const char *task)
 {
@@ -129,8 +127,7 @@ static eg_status add_remembered(egi_run *run)
     return EG_OK;
 }
 
-/* --- parts and sources ---------------------------------------------------------------------------------------------
- */
+/* --- parts and sources -------------------------------------------------------------------------------------------- */
 
 /* A remembered task is trained on and measured by the same examples; what is reported says so. */
 static eg_status use_whole(egi_run *run, egi_part *part)

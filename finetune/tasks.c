@@ -21,8 +21,7 @@ int64_t egi_output_classes(const eg_model *model, int output)
     return rows == 1 ? 2 : rows;
 }
 
-/* --- reading: every getter stands any JSON --------------------------------------------------------------------------
- */
+/* --- reading: every getter stands any JSON ------------------------------------------------------------------------ */
 
 static json_t *task_at(const eg_model *model, int64_t index)
 {
@@ -78,8 +77,7 @@ int32_t egi_task_row(const eg_model *model, int64_t task, int64_t index)
     return value >= 0 && value < classes ? (int32_t)value : -1;
 }
 
-/* --- checking -------------------------------------------------------------------------------------------------------
- */
+/* --- checking ----------------------------------------------------------------------------------------------------- */
 
 static eg_status check_task(const eg_model *model, int64_t index)
 {
@@ -141,8 +139,7 @@ eg_status egi_tasks_check(const eg_model *model)
     return EG_OK;
 }
 
-/* --- recording ------------------------------------------------------------------------------------------------------
- */
+/* --- recording ---------------------------------------------------------------------------------------------------- */
 
 static void hash(uint64_t state[2], const void *data, size_t bytes)
 {
@@ -305,8 +302,7 @@ eg_status egi_tasks_set_preprocess(eg_model *model, const char *name, const char
     return EG_OK;
 }
 
-/* --- from labels to rows --------------------------------------------------------------------------------------------
- */
+/* --- from labels to rows ------------------------------------------------------------------------------------------ */
 
 eg_status egi_labels_occur(uint8_t **occurs, const eg_dataset *data)
 {

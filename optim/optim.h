@@ -5,8 +5,7 @@
 #include "core/model.h"
 #include "core/ops/update.h"
 
-/* --- optimizers -----------------------------------------------------------------------------------------------------
- */
+/* --- optimizers --------------------------------------------------------------------------------------------------- */
 
 /** What Keras calls the arguments of an optimizer. A kind uses those that it has. */
 typedef struct egi_optimizer_settings {
@@ -44,8 +43,7 @@ EG_MUST_USE eg_status egi_optimizer_emit(egi_plan *plan, const egi_optimizer_typ
                                          const egi_optimizer_settings *s, const egi_optimizer_arenas *a,
                                          const egi_segment *segments, int n_segments, egi_val *penalty);
 
-/* --- penalties ------------------------------------------------------------------------------------------------------
- */
+/* --- penalties ---------------------------------------------------------------------------------------------------- */
 
 /** Penalties of a run. Keras: l1 |w| + l2 w^2, without 1/2. */
 typedef struct egi_penalties {
@@ -60,8 +58,7 @@ typedef struct egi_penalties {
 EG_MUST_USE eg_status egi_segments_build(egi_segment **out, int *n, const eg_model *model,
                                          const egi_penalties *penalties);
 
-/* --- schedules ------------------------------------------------------------------------------------------------------
- */
+/* --- schedules ---------------------------------------------------------------------------------------------------- */
 
 typedef struct egi_schedule egi_schedule;
 

@@ -10,8 +10,7 @@
 extern "C" {
 #endif
 
-/* --- evaluation -----------------------------------------------------------------------------------------------------
- */
+/* --- evaluation --------------------------------------------------------------------------------------------------- */
 
 typedef struct eg_eval_options {
     size_t struct_size;
@@ -47,8 +46,7 @@ EG_API void eg_eval_result_free(eg_eval_result *result);
 EG_API EG_MUST_USE eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t first, int64_t count,
                                                 const eg_eval_options *options, float *y);
 
-/* --- fine-tuning ----------------------------------------------------------------------------------------------------
- */
+/* --- fine-tuning -------------------------------------------------------------------------------------------------- */
 
 typedef struct eg_epoch_result {
     int64_t epoch;          /**< 1, 2, ...; 0: before training */
