@@ -10,7 +10,13 @@
 /** In numbers that may be "auto" or "file": what the word means. */
 #define EGI_AUTO (-1.0)
 
-typedef enum egi_classes { EGI_CLASSES_EXTEND, EGI_CLASSES_REPLACE, EGI_CLASSES_MULTI, EGI_CLASSES_KEEP } egi_classes;
+typedef enum egi_classes {
+    EGI_CLASSES_EXTEND,
+    EGI_CLASSES_REPLACE,
+    EGI_CLASSES_MULTI,
+    EGI_CLASSES_KEEP,
+    EGI_CLASSES_ASK /* no word of the configuration: nothing is trained, classes that the head lacks have no row */
+} egi_classes;
 typedef enum egi_batchnorm_mode { EGI_BN_FROZEN, EGI_BN_ADAPT, EGI_BN_TRAIN } egi_batchnorm_mode;
 typedef enum egi_optimizer { EGI_OPT_SGD, EGI_OPT_ADAM, EGI_OPT_ADAMW, EGI_OPT_RMSPROP } egi_optimizer;
 typedef enum egi_schedule_kind {

@@ -279,6 +279,16 @@ static eg_status keep_head(surgery *s)
     return EG_OK;
 }
 
+static eg_status ask_head(surgery *s)
+{
+    egi_head_map *m = s->map;
+    EG_TRY(map_known(s));
+    m->before = m->classes = egi_output_rows(s->model, m->output);
+    snprintf(m->line, sizeof m->line, "head %.80s(%lld) as it is", head_name(s->model, m->output),
+             (long long)m->classes);
+    return EG_OK;
+}
+
 static eg_status extend_head(surgery *s, const eg_model *before)
 {
     egi_head_map *m = s->map;
@@ -425,13 +435,16 @@ static eg_status operate(surgery *s, const eg_model *before, egi_classes mode)
     if (mode == EGI_CLASSES_MULTI)
         name_task(m->task, sizeof m->task, s->model, s->data);
     EG_TRY(mode == EGI_CLASSES_KEEP      ? keep_head(s)
+           : mode == EGI_CLASSES_ASK     ? ask_head(s)
            : mode == EGI_CLASSES_EXTEND  ? extend_head(s, before)
            : mode == EGI_CLASSES_REPLACE ? replace_head(s, before)
                                          : add_head(s));
     EG_TRY(head_kind(&m->head, s->model, m->output));
     if (!*m->task)
         name_task(m->task, sizeof m->task, s->model, s->data);
-    return s->data->labels ? egi_tasks_record(s->model, m->task, s->data, m->new_rows, m->output) : EG_OK;
+    if (!s->data->labels || mode == EGI_CLASSES_ASK) /* nothing was learned, so nothing is recorded */
+        return EG_OK;
+    return egi_tasks_record(s->model, m->task, s->data, m->new_rows, m->output);
 }
 
 eg_status egi_heads_apply(eg_model **out, egi_head_map **map, const eg_model *model, egi_classes mode,

@@ -23,12 +23,13 @@ typedef struct egi_head_map {
 /** A new model whose head fits `data`: the layers, weights, names and the memory of `model`, which stays as it is.
  *  EXTEND: rows of the old head are kept byte for byte, new ones are added behind them. REPLACE: a fresh head of as
  * many rows as new classes occur. MULTI: a second head beside the old one. KEEP: labels are rows (or real class names)
- * of the head as it is. Rows meet labels by real class names where both sides have them, by the task's record where
- * this very data set was trained before; only classes that occur get a row. New kernels are Glorot uniform (Glorot and
- * Bengio 2010), as Keras initialises a Dense layer: of the scale that the loaded rows grew from, so new logits neither
- * drown nor dominate the old ones; new biases are 0. keep: data sets of old tasks, n_keep (may be 0). Owner of *out:
- * caller, eg_model_free(); of *map: caller, egi_head_map_free(). Errors: UNSUPPORTED (no Dense head, one sigmoid unit:
- * says what to do), DATA (labels and head do not meet), NOMEM. */
+ * of the head as it is. ASK: the head as it is; classes that it does not know have no row, and nothing is recorded.
+ * Rows meet labels by real class names where both sides have them, by the task's record where this very data set was
+ * trained before; only classes that occur get a row. New kernels are Glorot uniform (Glorot and Bengio 2010), as Keras
+ * initialises a Dense layer: of the scale that the loaded rows grew from, so new logits neither drown nor dominate the
+ * old ones; new biases are 0. keep: data sets of old tasks, n_keep (may be 0). Owner of *out: caller, eg_model_free();
+ * of *map: caller, egi_head_map_free(). Errors: UNSUPPORTED (no Dense head, one sigmoid unit: says what to do), DATA
+ * (labels and head do not meet), NOMEM. */
 EG_MUST_USE eg_status egi_heads_apply(eg_model **out, egi_head_map **map, const eg_model *model, egi_classes mode,
                                       const eg_dataset *data, const eg_dataset *const *keep, int64_t n_keep);
 void egi_head_map_free(egi_head_map *map);

@@ -55,10 +55,12 @@ static eg_status check_all_fit(const egi_run *run)
     return EG_OK;
 }
 
-/* Without an epoch the head stays as it is: rows that nothing was trained for would only compete. */
+/* Without an epoch the head stays as it is: rows that nothing was trained for would only compete, and a record of them
+ * would claim that the next run has them. */
 static egi_classes head_mode(const egi_run *run)
 {
-    return run->config->finetune.epochs == 0 ? EGI_CLASSES_KEEP : (egi_classes)run->config->data.classes;
+    const egi_classes mode = (egi_classes)run->config->data.classes;
+    return run->config->finetune.epochs == 0 && mode != EGI_CLASSES_KEEP ? EGI_CLASSES_ASK : mode;
 }
 
 static eg_status operate_on_head(egi_run *run)

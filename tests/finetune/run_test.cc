@@ -149,6 +149,21 @@ TEST(Run, NoEpochsChangeNothing)
     EXPECT_EQ(0, w.model.m->n_extras);
 }
 
+TEST(Run, WithoutAnEpochNewClassesHaveNoRowsYet)
+{
+    World w;
+    w.pretrain();
+    const int64_t rows = egi_output_rows(w.model.m, 0);
+    w.config.set("finetune.epochs", "0");
+    Result first, second;
+    finetune(first, w, w.fresh, {&w.old});
+    EXPECT_EQ(0, first.r->new_before) << "the head cannot give these answers";
+    EXPECT_EQ(0, first.r->new_after);
+    w.config.set("finetune.epochs", "1");
+    finetune(second, w, w.fresh, {&w.old});
+    EXPECT_EQ(rows + w.fresh.train.d->classes, egi_output_rows(w.model.m, 0)) << "they get them when they are trained";
+}
+
 TEST(Run, ASecondFineTuneIsProtectedByTheMemoryInTheModel)
 {
     World w;
