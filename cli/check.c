@@ -1,13 +1,16 @@
 /* engram check: would finetune run? */
 #include "cli/cli.h"
 
-static int check(const cli_args *args, eg_context *context, const eg_config *config, const char *model_path)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
+    char model_path[4096];
     eg_model *model = NULL;
     char *report = NULL;
     eg_finetune_job job = EG_FINETUNE_JOB_INIT;
     job.config = config;
-    int rc = cli_load_model(args, context, model_path, &model);
+    int rc = cli_job_config(args, config, model_path, sizeof model_path);
+    if (rc == CLI_OK)
+        rc = cli_load_model(args, context, model_path, &model);
     if (rc == CLI_OK)
         rc = cli_check(CLI_AT_RUN, eg_finetune_check(&report, model, &job));
     if (rc == CLI_OK && args->json)
@@ -17,11 +20,6 @@ static int check(const cli_args *args, eg_context *context, const eg_config *con
     eg_text_free(context, report);
     eg_model_free(model);
     return rc;
-}
-
-static int run(const cli_args *args)
-{
-    return cli_with_job(args, check);
 }
 
 static const cli_option *const options[] = {&cli_data, &cli_keep, &cli_config, &cli_arch, &cli_json, NULL};

@@ -53,7 +53,7 @@ typedef struct cli_verb {
     const cli_option *const *options; /* NULL-ended */
     int min_paths, max_paths;
     bool settings; /* takes key=value */
-    int (*run)(const cli_args *args);
+    int (*run)(const cli_args *args, eg_context *context, eg_config *config);
 } cli_verb;
 
 extern const cli_verb *const cli_verbs[]; /* NULL-ended */
@@ -77,7 +77,7 @@ int cli_check(cli_stage stage, eg_status status);
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-/** Context and configuration from -c and key=value. *config may be NULL: not wanted. */
+/** Context and configuration from -c and key=value, for every verb. */
 int cli_open(const cli_args *args, eg_context **context, eg_config **config);
 int cli_load_model(const cli_args *args, eg_context *context, const char *path, eg_model **model);
 
@@ -100,10 +100,8 @@ int cli_print_json(json_t *object);
 /** Writes text to `path` through a temporary file and a rename; "-" or NULL: stdout. */
 int cli_save_text(const char *path, const char *text);
 
-/** What finetune and check share: opens context and configuration, puts --data, --keep and MODEL into it, and calls
- * `job`. */
-typedef int (*cli_job_fn)(const cli_args *args, eg_context *context, const eg_config *config, const char *model_path);
-int cli_with_job(const cli_args *args, cli_job_fn job);
+/** Puts --data, --keep and MODEL into the configuration and copies the model's path out. For finetune and check. */
+int cli_job_config(const cli_args *args, eg_config *config, char *model_path, size_t room);
 
 /** Set by SIGINT and SIGTERM: the signal's number. */
 extern volatile int cli_signal;

@@ -107,8 +107,9 @@ static void print_rows(const json_t *data, const json_t *layers)
     }
 }
 
-static int compare(const cli_args *args, eg_context *context)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
+    (void)config;
     pair p = {NULL, NULL};
     json_t *data = json_array(), *layers = json_array();
     int rc = cli_load_model(args, context, args->paths.v[0], &p.a);
@@ -127,17 +128,6 @@ static int compare(const cli_args *args, eg_context *context)
     json_decref(layers);
     eg_model_free(p.b);
     eg_model_free(p.a);
-    return rc;
-}
-
-static int run(const cli_args *args)
-{
-    eg_context *context = NULL;
-    int rc = cli_open(args, &context, NULL);
-    if (rc != CLI_OK)
-        return rc;
-    rc = compare(args, context);
-    eg_context_free(context);
     return rc;
 }
 

@@ -26,34 +26,27 @@ static int print_schema(bool json)
     return CLI_OK;
 }
 
-static int print_resolved(const cli_args *args)
+static int print_json(const eg_config *config)
 {
-    eg_context *context = NULL;
-    eg_config *config = NULL;
-    int rc = cli_open(args, &context, &config);
-    if (rc != CLI_OK)
-        return rc;
-    if (args->json) {
-        eg_config_entry e;
-        json_t *all = json_object();
-        for (int64_t i = 0; eg_config_schema(i, &e); i++)
-            json_object_set_new(all, e.key, json_string(eg_config_get(config, e.key)));
-        rc = cli_print_json(all);
-    } else {
-        char *text = NULL;
-        rc = cli_check(CLI_AT_CONFIG, eg_config_print(&text, config));
-        if (rc == CLI_OK)
-            rc = cli_save_text(args->out, text);
-        eg_text_free(context, text);
-    }
-    eg_config_free(config);
-    eg_context_free(context);
-    return rc;
+    eg_config_entry e;
+    json_t *all = json_object();
+    for (int64_t i = 0; eg_config_schema(i, &e); i++)
+        json_object_set_new(all, e.key, json_string(eg_config_get(config, e.key)));
+    return cli_print_json(all);
 }
 
-static int run(const cli_args *args)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
-    return args->schema ? print_schema(args->json) : print_resolved(args);
+    if (args->schema)
+        return print_schema(args->json);
+    if (args->json)
+        return print_json(config);
+    char *text = NULL;
+    int rc = cli_check(CLI_AT_CONFIG, eg_config_print(&text, config));
+    if (rc == CLI_OK)
+        rc = cli_save_text(args->out, text);
+    eg_text_free(context, text);
+    return rc;
 }
 
 static const cli_option *const options[] = {&cli_config, &cli_resolve, &cli_schema, &cli_out_file, &cli_json, NULL};

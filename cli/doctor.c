@@ -1,8 +1,9 @@
 /* engram doctor: does this machine do what it should? */
 #include "cli/cli.h"
 
-static int doctor(const cli_args *args, eg_context *context)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
+    (void)config;
     char *lines = NULL;
     bool ok = false;
     int rc = cli_check(CLI_AT_RUN, eg_selftest(&lines, &ok, context));
@@ -18,19 +19,6 @@ static int doctor(const cli_args *args, eg_context *context)
     }
     eg_text_free(context, lines);
     return rc == CLI_OK && !ok ? CLI_DEVICE : rc;
-}
-
-static int run(const cli_args *args)
-{
-    eg_context *context = NULL;
-    eg_config *config = NULL;
-    int rc = cli_open(args, &context, &config);
-    if (rc != CLI_OK)
-        return rc;
-    rc = doctor(args, context);
-    eg_config_free(config);
-    eg_context_free(context);
-    return rc;
 }
 
 static const cli_option *const options[] = {&cli_json, NULL};

@@ -139,8 +139,12 @@ static int eval_one(const cli_args *args, const eg_config *config, eg_model *mod
     return rc;
 }
 
-static int eval_all(const cli_args *args, const eg_config *config, eg_context *context)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
+    if (!args->data.n) {
+        fprintf(stderr, "engram eval: which data? give --data PATH\n");
+        return CLI_USAGE;
+    }
     eg_model *model = NULL, *old = NULL;
     json_t *all = json_array();
     int rc = cli_load_model(args, context, args->paths.v[0], &model);
@@ -154,23 +158,6 @@ static int eval_all(const cli_args *args, const eg_config *config, eg_context *c
     json_decref(all);
     eg_model_free(old);
     eg_model_free(model);
-    return rc;
-}
-
-static int run(const cli_args *args)
-{
-    eg_context *context = NULL;
-    eg_config *config = NULL;
-    if (!args->data.n) {
-        fprintf(stderr, "engram eval: which data? give --data PATH\n");
-        return CLI_USAGE;
-    }
-    int rc = cli_open(args, &context, &config);
-    if (rc != CLI_OK)
-        return rc;
-    rc = eval_all(args, config, context);
-    eg_config_free(config);
-    eg_context_free(context);
     return rc;
 }
 

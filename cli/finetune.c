@@ -102,7 +102,7 @@ static int print_json(eg_context *context, const eg_finetune_result *r)
 static void print_keep(const eg_keep_result *k)
 {
     printf("after   keep %s %s (%+.2f, budget %.2f: %s)   forgotten %s of %s | learned %s\n", k->name,
-           cli_percent(k->after).s, -k->drop * 100, -k->budget * 100, k->met ? "met" : "MISSED",
+           cli_percent(k->after).s, (k->after - k->before) * 100, -k->budget * 100, k->met ? "met" : "MISSED",
            cli_count(k->negative_flips).s, cli_count(k->n).s, cli_count(k->positive_flips).s);
 }
 
@@ -116,9 +116,10 @@ static void print_result(const eg_finetune_result *r)
                cli_percent(r->average_accuracy).s, r->backward_transfer * 100, r->forgetting * 100);
     if (*r->verdict)
         printf("curves  %s\n", r->verdict);
-    printf("time    %s | %s img/s | best epoch %lld of %lld%s\n", cli_duration(r->seconds).s,
-           cli_count((int64_t)r->examples_per_second).s, (long long)r->best_epoch, (long long)r->epochs_run,
-           r->stopped_early ? " (stopped early)" : "");
+    if (r->epochs_run)
+        printf("time    %s | %s img/s | best epoch %lld of %lld%s\n", cli_duration(r->seconds).s,
+               cli_count((int64_t)r->examples_per_second).s, (long long)r->best_epoch, (long long)r->epochs_run,
+               r->stopped_early ? " (stopped early)" : "");
     if (*r->model_path)
         printf("wrote   %s (opens in Keras 2 and 3)\n", r->model_path);
     else if (r->cancelled)
@@ -151,7 +152,7 @@ static int join(eg_config *config, const char *key, const cli_list *list)
     return cli_check(CLI_AT_CONFIG, eg_config_set(config, key, text));
 }
 
-static int job_config(const cli_args *args, eg_config *config, char *model_path, size_t room)
+int cli_job_config(const cli_args *args, eg_config *config, char *model_path, size_t room)
 {
     if (args->data.n > 1) {
         fprintf(stderr, "engram: one --data, the new task; old tasks go to --keep\n");
@@ -184,7 +185,7 @@ static void default_out(const char *data, char *out, size_t room)
     char name[256];
     snprintf(name, sizeof name, "%s", data);
     char *part = strrchr(name, ':');
-    if (part && (strcmp(part, ":train") == 0 || strcmp(part, ":test") == 0))
+    if (part && (strcmp(part, ":train") == 0 || strcmp(part, ":test") == 0 || strcmp(part, ":all") == 0))
         *part = '\0';
     size_t n = strlen(name);
     while (n > 1 && name[n - 1] == '/')
@@ -196,12 +197,15 @@ static void default_out(const char *data, char *out, size_t room)
         snprintf(out, room, "runs/%s-%d", base, i);
 }
 
-static int run_job(const cli_args *args, eg_context *context, const eg_config *config, const char *model_path)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
-    char out_dir[4096];
+    char model_path[4096], out_dir[4096];
     eg_model *model = NULL;
     eg_finetune_result *result = NULL;
     screen s = {.lines = args->json ? stderr : stdout, .terminal = isatty(fileno(stderr)) != 0};
+    int rc = cli_job_config(args, config, model_path, sizeof model_path);
+    if (rc != CLI_OK)
+        return rc;
     if (args->out)
         snprintf(out_dir, sizeof out_dir, "%s", args->out);
     else
@@ -213,7 +217,7 @@ static int run_job(const cli_args *args, eg_context *context, const eg_config *c
     job.line = on_line;
     job.user = &s;
 
-    int rc = cli_load_model(args, context, model_path, &model);
+    rc = cli_load_model(args, context, model_path, &model);
     if (rc == CLI_OK)
         rc = cli_check(CLI_AT_RUN, eg_finetune(&result, model, &job));
     erase_line(&s);
@@ -227,27 +231,6 @@ static int run_job(const cli_args *args, eg_context *context, const eg_config *c
     eg_finetune_result_free(result);
     eg_model_free(model);
     return rc;
-}
-
-int cli_with_job(const cli_args *args, cli_job_fn job)
-{
-    eg_context *context = NULL;
-    eg_config *config = NULL;
-    char model_path[4096];
-    int rc = cli_open(args, &context, &config);
-    if (rc != CLI_OK)
-        return rc;
-    rc = job_config(args, config, model_path, sizeof model_path);
-    if (rc == CLI_OK)
-        rc = job(args, context, config, model_path);
-    eg_config_free(config);
-    eg_context_free(context);
-    return rc;
-}
-
-static int run(const cli_args *args)
-{
-    return cli_with_job(args, run_job);
 }
 
 static const cli_option *const options[] = {&cli_data, &cli_keep, &cli_config, &cli_out, &cli_arch, &cli_json, NULL};

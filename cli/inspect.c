@@ -160,8 +160,9 @@ static int refuse_unsupported(const cli_args *args, eg_context *context, bool *r
     return *refused ? CLI_MODEL : CLI_OK;
 }
 
-static int inspect(const cli_args *args, eg_context *context)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
+    (void)config;
     eg_model *model = NULL;
     bool refused;
     memory_need need = {0};
@@ -180,17 +181,6 @@ static int inspect(const cli_args *args, eg_context *context)
             print_inspect(model, &info, &need);
     }
     eg_model_free(model);
-    return rc;
-}
-
-static int run(const cli_args *args)
-{
-    eg_context *context = NULL;
-    int rc = cli_open(args, &context, NULL);
-    if (rc != CLI_OK)
-        return rc;
-    rc = inspect(args, context);
-    eg_context_free(context);
     return rc;
 }
 

@@ -46,6 +46,19 @@ static void wait_passively(char **argv)
         execv("/proc/self/exe", argv); /* comes back only when it failed: then the spinning stays */
 }
 
+static int open_and_run(const cli_verb *verb, const cli_args *args)
+{
+    eg_context *context = NULL;
+    eg_config *config = NULL;
+    int rc = cli_open(args, &context, &config);
+    if (rc != CLI_OK)
+        return rc;
+    rc = verb->run(args, context, config);
+    eg_config_free(config);
+    eg_context_free(context);
+    return rc;
+}
+
 static int run_verb(const cli_verb *verb, int argc, char **argv)
 {
     cli_args args = {0};
@@ -57,7 +70,7 @@ static int run_verb(const cli_verb *verb, int argc, char **argv)
         return CLI_OK;
     }
     cli_catch_signals();
-    return verb->run(&args);
+    return open_and_run(verb, &args);
 }
 
 int main(int argc, char **argv)

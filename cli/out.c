@@ -206,10 +206,7 @@ int cli_open(const cli_args *args, eg_context **context, eg_config **config)
         return rc;
     }
     *context = c;
-    if (config)
-        *config = own;
-    else
-        eg_config_free(own);
+    *config = own;
     return CLI_OK;
 }
 

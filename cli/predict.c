@@ -303,22 +303,15 @@ static int check_format(const cli_args *args)
     return CLI_OK;
 }
 
-static int run(const cli_args *args)
+static int run(const cli_args *args, eg_context *context, eg_config *config)
 {
-    eg_context *context = NULL;
-    eg_config *config = NULL;
     eg_model *model = NULL;
     int rc = check_format(args);
     if (rc == CLI_OK)
-        rc = cli_open(args, &context, &config);
-    if (rc != CLI_OK)
-        return rc;
-    rc = cli_load_model(args, context, args->paths.v[0], &model);
+        rc = cli_load_model(args, context, args->paths.v[0], &model);
     if (rc == CLI_OK)
         rc = is_raw(args) ? predict_raw(args, context, model) : predict_lines(args, config, context, model);
     eg_model_free(model);
-    eg_config_free(config);
-    eg_context_free(context);
     return rc;
 }
 

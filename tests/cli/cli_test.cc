@@ -268,6 +268,16 @@ TEST_F(Cli, PredictWritesWhatEvalCounts)
     EXPECT_EQ(2, Run("predict " + model_ + " '" + kDigits + "zero-to-four' --format xml").code);
 }
 
+TEST_F(Cli, ARunGoesToAFolderNamedAfterItsData)
+{
+    for (const char *part : {"", ":train", "/", "/:all"}) // a part names no folder, and no run overwrites another
+        EXPECT_EQ(
+            0, Run("finetune " + model_ + " --data '" + kDigits + "five-to-nine" + part + "' finetune.epochs=0").code)
+            << part;
+    for (const char *name : {"five-to-nine", "five-to-nine-2", "five-to-nine-3", "five-to-nine-4"})
+        EXPECT_TRUE(fs::exists(At(std::string("runs/") + name + "/model.h5"))) << name;
+}
+
 TEST_F(Cli, InspectCompareCheckAndDoctorAnswerInJson)
 {
     for (const std::string &line :
