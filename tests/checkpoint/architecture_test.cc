@@ -315,6 +315,30 @@ TEST_F(Surgery, ASecondHead)
     }
 }
 
+TEST_F(Surgery, NewTensorsAreNamedAsTheFileNamesItsOwn)
+{
+    const std::map<std::string, std::string> kernels = {{"k2_sequential.h5", "_new/kernel:0"},
+                                                        {"k3_sequential.h5", "_new/kernel"},
+                                                        {"k2_frozen.h5", "_new/kernel:0"},
+                                                        {"k3_frozen.h5", "_new/kernel"},
+                                                        {"keras1.h5", "_new_W:0"}};
+    for (const auto &[name, kernel] : kernels) {
+        Model m = Load(Golden(name));
+        char *path = nullptr;
+        const std::string head = m->layers[m->n_layers - 1].path;
+        Change(m, [&](json_t *c) {
+            EXPECT_EQ(EG_OK, egi_keras_config_add_head(&path, c, m.get(), head.c_str(), "new", 5)) << eg_last_message();
+        });
+        egi_free(context, path);
+        ASSERT_EQ(EG_OK, eg_model_save(m.get(), Temp("out.h5").c_str())) << eg_last_message();
+        int found = 0;
+        for (const auto &[tensor, array] : Tensors(Temp("out.h5"), "model_weights"))
+            found += tensor.size() > kernel.size() &&
+                     tensor.compare(tensor.size() - kernel.size(), kernel.size(), kernel) == 0;
+        EXPECT_EQ(1, found) << name;
+    }
+}
+
 TEST_F(Surgery, ASecondHeadBesideDenseAndActivation)
 {
     const std::string file = Shared("deepxplore-mnist-lenets/Model1.h5");

@@ -229,6 +229,11 @@ TEST_F(Choice, DuplicatesAreFoundByBytes)
     const std::vector<float> f(a.begin(), a.end());
     ASSERT_FINE(eg_dataset_duplicates(x.get(), Arrays(f.data(), EG_DTYPE_F32, 200, {20}).get(), &count));
     EXPECT_EQ(0, count) << "other bytes";
+    const uint8_t one[4] = {0, 0, 0x80, 0x3f};
+    const float same = 1;
+    ASSERT_FINE(eg_dataset_duplicates(Arrays(one, EG_DTYPE_U8, 1, {4}).get(), Arrays(&same, EG_DTYPE_F32, 1, {1}).get(),
+                                      &count));
+    EXPECT_EQ(0, count) << "the same bytes of another type";
     const uint8_t twice[4] = {7, 7, 7, 8};
     ASSERT_FINE(eg_dataset_duplicates(Arrays(twice, EG_DTYPE_U8, 3, {1}).get(),
                                       Arrays(twice, EG_DTYPE_U8, 4, {1}).get(), &count));

@@ -87,6 +87,49 @@ TEST_F(Readers, ClassNamesFromATextFile)
     EXPECT_STREQ("shirt", eg_dataset_class_name(d.get(), 2));
 }
 
+TEST_F(Readers, IdxPartsMayBeCalledTest)
+{
+    Put("e/train-images-idx3-ubyte", Idx(8, {2, 1, 1}, Counting(2)));
+    Put("e/train-labels-idx1-ubyte", Idx(8, {2}, Bytes("\0\1", 2)));
+    Put("e/test-images-idx3-ubyte", Idx(8, {1, 1, 1}, Counting(1, 9)));
+    Put("e/test-labels-idx1-ubyte", Idx(8, {1}, Bytes("\1", 1)));
+    EXPECT_EQ((std::vector<int32_t>{0, 1}), Labels(Load(folder / "e")));
+    EXPECT_EQ((std::vector<uint8_t>{9}), Values<uint8_t>(Load(folder / "e", EG_PART_TEST)));
+}
+
+TEST_F(Readers, IdxOfColourImagesFindsItsLabels)
+{
+    const std::string images = Put("h/images-idx4-ubyte", Idx(8, {2, 1, 1, 3}, Counting(6)));
+    Put("h/labels-idx1-ubyte", Idx(8, {2}, Bytes("\1\0", 2)));
+    const Set d = Load(images);
+    EXPECT_EQ((std::vector<int64_t>{1, 1, 3}), Shape(d));
+    EXPECT_EQ((std::vector<int32_t>{1, 0}), Labels(d));
+}
+
+TEST_F(Readers, IdxSizesAreBigEndian)
+{
+    const Set d = Load(Put("long.idx", Idx(8, {66051, 1}, Bytes(66051, '\7'))));
+    EXPECT_EQ(66051, d->n) << "0x00010203";
+}
+
+TEST_F(Readers, PartsInPathsAndFilesThatAreCalledSo)
+{
+    Put("set/train.csv", "x,label\n1,0\n2,1\n");
+    Put("set/test.csv", "x,label\n3,1\n");
+    EXPECT_EQ(1, Load((folder / "set").string() + ":TEST")->n);
+    EXPECT_EQ(3, Load((folder / "set").string() + ":All")->n);
+    EXPECT_EQ(2, Load(Put("odd.npz:train", ReadAll(Golden("parts.npz"))), EG_PART_TEST)->n);
+}
+
+TEST_F(Readers, PlainFilesWinOverZippedOnes)
+{
+    Put("z/train.csv.gz", Gzip("x,label\n1,0\n2,1\n3,1\n"));
+    Put("z/train.csv", "x,label\n1,0\n2,1\n");
+    Put("z/test.csv.gz", Gzip("x,label\n1,0\n"));
+    EXPECT_EQ(2, Load(folder / "z")->n);
+    EXPECT_EQ(1, Load(folder / "z", EG_PART_TEST)->n);
+}
+
 // --- CIFAR -----------------------------------------------------------------------------------------------
 
 Bytes CifarRecord(const Bytes &label, int from)
@@ -118,13 +161,36 @@ TEST_F(Readers, CifarPlanesBecomePixels)
                 ASSERT_EQ(k * 10 + c * 50 + i % 7, x[static_cast<size_t>((k * 1024 + i) * 3 + c)]);
 }
 
+TEST_F(Readers, CifarFilesOfDifferentLengths)
+{
+    Bytes long_file;
+    for (char i = 0; i < 70; i++)
+        long_file += CifarRecord(Bytes(1, static_cast<char>(i % 10)), i);
+    Put("c/data_batch_1.bin", CifarRecord("\3", 1) + CifarRecord("\4", 2));
+    Put("c/data_batch_2.bin", long_file);
+    Put("c/data_batch_3.bin", CifarRecord("\5", 3));
+    const Set d = Load(folder / "c");
+    ASSERT_EQ(73, d->n);
+    const auto x = Values<uint8_t>(d);
+    EXPECT_EQ(4, eg_dataset_label(d.get(), 1));
+    EXPECT_EQ(9, eg_dataset_label(d.get(), 71));
+    EXPECT_EQ(5, eg_dataset_label(d.get(), 72));
+    EXPECT_EQ(69, x[71 * 3072]);
+    EXPECT_EQ(3, x[72 * 3072]);
+}
+
 TEST_F(Readers, Cifar100TakesTheFineLabel)
 {
     Put("c/train.bin", CifarRecord("\5\x63", 0));
     Put("c/test.bin", CifarRecord("\5\x11", 0));
+    Bytes names;
+    for (int i = 0; i < 100; i++)
+        names += "fine" + std::to_string(i) + "\n";
+    Put("c/fine_label_names.txt", names);
     const Set d = Load(folder / "c");
     EXPECT_EQ(99, eg_dataset_label(d.get(), 0));
     EXPECT_EQ(100, d->classes);
+    EXPECT_STREQ("fine99", eg_dataset_class_name(d.get(), 99));
     EXPECT_EQ(17, eg_dataset_label(Load(folder / "c/test.bin").get(), 0));
 }
 
@@ -181,6 +247,35 @@ TEST_F(Readers, NpzPartsAsInKerasDatasets)
         ASSERT_EQ(255 - Values<uint8_t>(train)[i], Values<uint8_t>(test)[i]);
 }
 
+TEST_F(Readers, NpzPartsOfSeveralInputsWithWeights)
+{
+    const auto floats = [](const std::string &shape, std::vector<float> v) {
+        return NpyOf("<f4", shape, Bytes(reinterpret_cast<char *>(v.data()), v.size() * sizeof(float)));
+    };
+    const auto bytes = [](const std::string &shape, const Bytes &v) { return NpyOf("|u1", shape, v); };
+    const std::string path = Put("m.npz", Zip({{"x0_train.npy", floats("(2, 1)", {1, 2})},
+                                               {"x1_train.npy", bytes("(2, 2)", Counting(4))},
+                                               {"x2_train.npy", bytes("(2, 1)", Counting(2))},
+                                               {"y_train.npy", bytes("(2,)", Counting(2))},
+                                               {"sample_weight_train.npy", floats("(2,)", {0.5f, 3})},
+                                               {"x0_test.npy", floats("(3, 1)", {3, 4, 5})},
+                                               {"x1_test.npy", bytes("(3, 2)", Counting(6))},
+                                               {"x2_test.npy", bytes("(3, 1)", Counting(3))},
+                                               {"y_test.npy", bytes("(3,)", Counting(3))},
+                                               {"sample_weight_test.npy", floats("(3,)", {1, 2, 4})}}));
+    const Set train = Load(path), test = Load(path, EG_PART_TEST);
+    EXPECT_EQ(3, train->n_inputs);
+    EXPECT_EQ(3, train->classes);
+    EXPECT_EQ(3, test->classes);
+    EXPECT_EQ((std::vector<float>{3, 4, 5}), Values<float>(test));
+    EXPECT_EQ((std::vector<uint8_t>{0, 1, 2}), Values<uint8_t>(test, 2));
+    ASSERT_TRUE(train->weights && test->weights);
+    EXPECT_EQ(3, train->weights[1]);
+    EXPECT_EQ(4, test->weights[2]);
+    const Set all = Load(path, EG_PART_ALL);
+    EXPECT_EQ((std::vector<float>{0.5f, 3, 1, 2, 4}), std::vector<float>(all->weights, all->weights + 5));
+}
+
 TEST_F(Readers, NpzTargets)
 {
     const Set regression = Load(Golden("regression.npz"));
@@ -193,6 +288,13 @@ TEST_F(Readers, NpzTargets)
     EXPECT_EQ(4, hot->classes);
     EXPECT_EQ((std::vector<int32_t>{2, 0, 2}), Labels(hot));
     EXPECT_EQ(1.0f, hot->targets[2]);
+
+    std::vector<float> rows = {0, 1, 1, 0};
+    const Bytes two(reinterpret_cast<char *>(rows.data()), 16);
+    const Set pair = Load(
+        Put("two.npz", Zip({{"x.npy", NpyOf("|u1", "(2, 1)", Counting(2))}, {"y.npy", NpyOf("<f4", "(2, 2)", two)}})));
+    EXPECT_EQ(2, pair->classes);
+    EXPECT_EQ((std::vector<int32_t>{1, 0}), Labels(pair));
 
     const Set several = Load(Golden("several.npz"));
     EXPECT_EQ(0, several->classes);
@@ -268,6 +370,33 @@ TEST_F(Readers, CsvPartsShareTheirClasses)
     EXPECT_STREQ("emu", eg_dataset_class_name(train.get(), 2));
 }
 
+TEST_F(Readers, CsvPartsAgreeOnWhatAnswersAre)
+{
+    Put("texts/train.csv", "x,label\n1,red\n2,7\n");
+    Put("texts/test.csv", "x,label\n3,7\n4,8\n");
+    const Set texts = Load(folder / "texts");
+    EXPECT_EQ((std::vector<int32_t>{2, 0}), Labels(texts)) << "7, 8, red";
+    EXPECT_EQ((std::vector<int32_t>{0, 1}), Labels(Load(folder / "texts", EG_PART_TEST)));
+    Put("integers/train.csv", "x,label\n1,0\n2,1\n");
+    Put("integers/val.csv", "x,label\n3,1\n4,2\n");
+    const Set integers = Load(folder / "integers");
+    EXPECT_TRUE(integers->has_test);
+    EXPECT_EQ(3, integers->classes);
+    EXPECT_EQ((std::vector<int32_t>{1, 2}), Labels(Load(folder / "integers", EG_PART_TEST)));
+}
+
+TEST_F(Readers, CsvAnswersByTheirLooks)
+{
+    EXPECT_EQ((std::vector<int32_t>{3, 4}), Labels(Load(Put("a.csv", "Target,a\n3,10\n4,30\n"))));
+    const Set large = Load(Put("b.csv", "a,price\n1,3000000000\n2,5\n"));
+    EXPECT_EQ(nullptr, large->labels) << "no class has such a number";
+    ASSERT_NE(nullptr, large->targets);
+    EXPECT_EQ(3e9f, large->targets[0]);
+    EXPECT_EQ((std::vector<float>{1, 2}), Values<float>(Load(Put("c.csv", "a,b\n 1 ,0\n2\t,1\n"))));
+    EXPECT_EQ((std::vector<float>{1, 2}), Values<float>(Load(Put("d.csv", "a;b\n1;\"x,y,z\"\n2;\"u,v,w\"\n"))))
+        << "the first line has the delimiter";
+}
+
 // --- images ----------------------------------------------------------------------------------------------
 
 TEST_F(Readers, ImagesOfEveryKindEqualPillow)
@@ -334,6 +463,21 @@ TEST_F(Readers, ImageFoldersWithParts)
     const Set q = Load(folder / "q");
     EXPECT_EQ(2, q->classes);
     EXPECT_STREQ("train", eg_dataset_class_name(q.get(), 1));
+}
+
+TEST_F(Readers, TheTestFolderWinsOverTheValidationFolder)
+{
+    const auto png = [](int v) { return Png(1, 1, 8, PNG_COLOR_TYPE_GRAY, Bytes(1, static_cast<char>(v))); };
+    Put("t/train/dog/1.png", png(1));
+    Put("t/val/dog/1.png", png(2));
+    Put("t/test/dog/1.png", png(3));
+    EXPECT_EQ((std::vector<uint8_t>{3}), Values<uint8_t>(Load(folder / "t", EG_PART_TEST)));
+    Put("u/test/dog/1.png", png(4));
+    const Set only = Load(folder / "u", EG_PART_TEST);
+    EXPECT_EQ((std::vector<uint8_t>{4}), Values<uint8_t>(only));
+    EXPECT_FALSE(only->has_test);
+    Put("v/train/dog/1.png", png(5));
+    EXPECT_EQ((std::vector<uint8_t>{5}), Values<uint8_t>(Load(folder / "v", EG_PART_TEST))) << "TEST is all there is";
 }
 
 // --- from arrays -----------------------------------------------------------------------------------------

@@ -132,6 +132,15 @@ TEST(Batch, KeepLimitIsForAllOldDataTogether)
     EXPECT_EQ(15, p.run.old[0].part.n_train + p.run.old[1].part.n_train);
 }
 
+TEST(Batch, AKeepLimitBelowTheNumberOfTasksLeavesOneOfEach)
+{
+    Prepared p;
+    p.config.set("remember.keep_limit", "1");
+    p.make("rehearsal");
+    EXPECT_EQ(1, p.run.old[0].part.n_train);
+    EXPECT_EQ(1, p.run.old[1].part.n_train);
+}
+
 TEST(Batch, EachPassHasItsOwnOrderWhichTheSeedDecides)
 {
     Context c;
@@ -215,4 +224,99 @@ TEST(Batch, PenaltyIsNotNothingAndDoesNotDependOnTheBatch)
     }
     EXPECT_GT(penalty[0], 1e-3);
     EXPECT_NEAR(penalty[0], penalty[1], 1e-5 * penalty[0]);
+}
+
+TEST(Batch, AStepThatWasTakenBackIsTheSameAgain)
+{
+    Prepared p;
+    p.config.set("finetune.batch", "16").set("finetune.optimizer", "adam");
+    p.make("none");
+    egi_step_result r;
+    std::vector<unsigned char> after[2];
+    p.compose(16);
+    ASSERT_OK(egi_trainer_step(p.run.trainer, p.run.items, 16, 1e-2, 0, &r)); // moments that are not 0
+    ASSERT_OK(egi_trainer_mark(p.run.trainer));
+    for (std::vector<unsigned char> &bytes : after) {
+        ASSERT_OK(egi_trainer_step(p.run.trainer, p.run.items, 16, 1e-2, 0, &r));
+        const unsigned char *w = static_cast<const unsigned char *>(p.run.model->weights);
+        bytes.assign(w, w + p.run.model->arena_count * (int64_t)sizeof(float));
+        egi_trainer_return(p.run.trainer);
+    }
+    EXPECT_EQ(after[0], after[1]);
+    EXPECT_EQ(1, egi_trainer_steps(p.run.trainer));
+}
+
+namespace
+{
+
+// How hard each weight is held, and where.
+void anchor_of(const char *method, std::vector<double> &pull, std::vector<double> &at, const char *key = nullptr,
+               const char *value = nullptr)
+{
+    Prepared p;
+    if (key)
+        p.config.set(key, value);
+    p.make(method);
+    const float *omega = static_cast<const float *>(p.run.anchor.omega);
+    const float *theta = static_cast<const float *>(p.run.anchor.theta);
+    for (int64_t i = 0; i < p.run.model->arena_count; i++)
+        pull.push_back(p.run.protect.strength * (double)omega[i]);
+    at.assign(theta, theta + p.run.model->arena_count);
+}
+
+} // namespace
+
+TEST(Batch, AnchorsOfASumKeepTheirStrengths)
+{
+    std::vector<double> both, ewc, l2sp, at;
+    anchor_of("l2sp+ewc", both, at);
+    anchor_of("ewc", ewc, at);
+    anchor_of("l2sp", l2sp, at);
+    for (size_t i = 0; i < both.size(); i++)
+        ASSERT_NEAR(ewc[i] + l2sp[i], both[i], 1e-6 + 1e-5 * both[i]) << i;
+}
+
+TEST(Batch, FreshRowsAreHeldByNothingOldButDrawnToZero)
+{
+    for (const char *method : {"ewc", "l2sp"}) {
+        Prepared p;
+        p.make(method);
+        const bool ewc = std::string(method) == "ewc";
+        const float *omega = static_cast<const float *>(p.run.anchor.omega);
+        const float *theta = static_cast<const float *>(p.run.anchor.theta);
+        const float *start = static_cast<const float *>(p.run.start);
+        const int head = egi_model_find_layer(p.run.model, "head");
+        const egi_param &kernel = p.run.model->params[egi_model_find_param(p.run.model, head, "kernel")];
+        ASSERT_EQ(6, kernel.shape.dim[1]);
+        double held = 0;
+        for (int64_t i = 0; i < kernel.count; i++) {
+            const int64_t k = kernel.offset + i;
+            const bool fresh = i % 6 >= 3;
+            if (ewc) {
+                held += fresh ? 0 : omega[k];
+                EXPECT_TRUE(!fresh || omega[k] == 0) << i;
+                continue;
+            }
+            EXPECT_FLOAT_EQ(fresh ? 0.1f : 1.0f, omega[k]) << i;
+            EXPECT_EQ(fresh ? 0 : start[k], theta[k]) << i;
+        }
+        EXPECT_EQ(ewc, held > 0);
+    }
+}
+
+TEST(Batch, TheImportanceIsEstimatedAsAsked)
+{
+    std::vector<double> automatic, exact, sample, empirical, few, raw, at;
+    anchor_of("ewc", automatic, at);
+    anchor_of("ewc", exact, at, "remember.fisher", "exact");
+    anchor_of("ewc", sample, at, "remember.fisher", "sample");
+    anchor_of("ewc", empirical, at, "remember.fisher", "empirical");
+    anchor_of("ewc", few, at, "remember.fisher_samples", "10");
+    anchor_of("ewc", raw, at, "remember.scale", "raw");
+    EXPECT_EQ(exact, automatic);
+    EXPECT_NE(exact, sample);
+    EXPECT_NE(exact, empirical);
+    EXPECT_NE(sample, empirical);
+    EXPECT_NE(exact, few);
+    EXPECT_NE(exact, raw);
 }

@@ -236,6 +236,17 @@ TEST(Fisher, OfALayerThatIsUsedTwiceIsThatOfSingleSamples)
         EXPECT_NEAR(wanted[i], found[i], 1e-15);
 }
 
+TEST(Fisher, IsExactWhereThatIsCheapUnlessSaid)
+{
+    EXPECT_EQ(EGI_FISHER_EXACT, egi_fisher_choose(EGI_FISHER_AUTO, 20, 100000));
+    EXPECT_EQ(EGI_FISHER_SAMPLE, egi_fisher_choose(EGI_FISHER_AUTO, 21, 501));
+    EXPECT_EQ(EGI_FISHER_EXACT, egi_fisher_choose(EGI_FISHER_AUTO, 100, 500));
+    EXPECT_EQ(EGI_FISHER_SAMPLE, egi_fisher_choose(EGI_FISHER_AUTO, 101, 500));
+    EXPECT_EQ(EGI_FISHER_EXACT, egi_fisher_choose(EGI_FISHER_BY_EXACT, 1000, 100000));
+    EXPECT_EQ(EGI_FISHER_SAMPLE, egi_fisher_choose(EGI_FISHER_BY_SAMPLE, 2, 10));
+    EXPECT_EQ(EGI_FISHER_EMPIRICAL, egi_fisher_choose(EGI_FISHER_BY_EMPIRICAL, 2, 10));
+}
+
 TEST(Fisher, FrozenLayersHaveNone)
 {
     Setting s;

@@ -202,6 +202,20 @@ TEST_F(HeadsTest, TasksAreRememberedAndMapLabelsLater)
     EXPECT_STREQ("two 2", map->task);
 }
 
+TEST_F(HeadsTest, TheSameExamplesWithOtherLabelsAreAnotherTask)
+{
+    const Model m = Build(Mlp(4, 3, "softmax"));
+    const Set one = Labelled({3, 4}, "one"), same = Labelled({3, 4}, "again"), other = Labelled({4, 3}, "other");
+    EXPECT_STREQ(egi_tasks_fingerprint(one.get()).s, egi_tasks_fingerprint(same.get()).s);
+    Model a, b;
+    Map map;
+    ASSERT_FINE(Apply(&a, &map, m.get(), EGI_CLASSES_EXTEND, one.get()));
+    ASSERT_FINE(Apply(&b, &map, a.get(), EGI_CLASSES_EXTEND, same.get()));
+    EXPECT_EQ(0, map->added);
+    ASSERT_FINE(Apply(&b, &map, a.get(), EGI_CLASSES_EXTEND, other.get()));
+    EXPECT_EQ(2, map->added);
+}
+
 TEST_F(HeadsTest, ReplaceStartsAfreshAndForgets)
 {
     const Model m = Build(Mlp(4, 3, "softmax"));
@@ -222,6 +236,18 @@ TEST_F(HeadsTest, ReplaceStartsAfreshAndForgets)
         same += At(kernel, i) == At(old, i);
     EXPECT_EQ(0, same) << "a replaced head kept old weights";
     ExpectSameColumns(Param(a.get(), "hidden", "kernel"), Param(m.get(), "hidden", "kernel"), 5);
+}
+
+TEST_F(HeadsTest, OldClassesThatAReplacedHeadHasTooKeepARow)
+{
+    const Model m = Build(Mlp(4, 3, "softmax"));
+    const Set old = Labelled({0, 1, 2}, "old"), fresh = Labelled({0, 1}, "fresh", 0.5f);
+    NameClasses(old.get(), {"cat", "dog", "horse"});
+    NameClasses(fresh.get(), {"bird", "dog"});
+    Model a;
+    Map map;
+    ASSERT_FINE(Apply(&a, &map, m.get(), EGI_CLASSES_REPLACE, fresh.get(), {old.get()}));
+    EXPECT_EQ((std::vector<int32_t>{-1, 1, -1}), std::vector<int32_t>(map->keep_rows[0], map->keep_rows[0] + 3));
 }
 
 TEST_F(HeadsTest, MultiAddsAHeadBesideTheOld)

@@ -116,6 +116,40 @@ TEST_F(ReportTest, FilesAreWhatTheUserIsPromised)
     EXPECT_STREQ("5", eg_config_get(back, "finetune.epochs"));
 }
 
+TEST_F(ReportTest, EveryFigureOfTheResultIsInTheJsonUnderItsName)
+{
+    eg_finetune_result r;
+    Fill(&r);
+    r.stopped_early = true;
+    r.average_accuracy = 0.75;
+    r.backward_transfer = -0.25;
+    r.forgetting = 0.125;
+    r.blend = 0.5;
+    char *text = nullptr;
+    ASSERT_FINE(eg_finetune_json(&text, ctx, &r));
+    const Json json(json_loads(text, 0, nullptr));
+    eg_text_free(ctx, text);
+    ASSERT_TRUE(json);
+    const auto number = [](const json_t *object, const char *key) {
+        return json_number_value(json_object_get(object, key));
+    };
+    const json_t *keep = json_array_get(json_object_get(json.get(), "keep"), 0);
+    EXPECT_NEAR(0.9881, number(keep, "before"), 1e-12);
+    EXPECT_NEAR(0.0006, number(keep, "drop"), 1e-12);
+    EXPECT_NEAR(0.01, number(keep, "budget"), 1e-12);
+    EXPECT_EQ(54, number(keep, "positive_flips"));
+    EXPECT_NEAR(0.0021, number(keep, "drop_upper"), 1e-12);
+    EXPECT_EQ(0.75, number(json.get(), "average_accuracy"));
+    EXPECT_EQ(-0.25, number(json.get(), "backward_transfer"));
+    EXPECT_EQ(0.125, number(json.get(), "forgetting"));
+    EXPECT_EQ(0.5, number(json.get(), "blend"));
+    EXPECT_EQ(938, number(json.get(), "steps"));
+    EXPECT_TRUE(json_is_true(json_object_get(json.get(), "stopped_early")));
+    EXPECT_TRUE(json_is_true(json_object_get(json.get(), "budget_met")));
+    EXPECT_TRUE(json_is_false(json_object_get(json.get(), "diverged")));
+    EXPECT_TRUE(json_is_false(json_object_get(json.get(), "cancelled")));
+}
+
 TEST_F(ReportTest, AStepIsALineAndAllocatesNothing)
 {
     ASSERT_FINE(eg_config_set(config.get(), "run.log_steps", "1"));
@@ -200,6 +234,9 @@ TEST_F(ReportTest, AFullDiskLeavesTheFileThatWasThere)
 TEST_F(ReportTest, FilesAndFoldersThatCannotBe)
 {
     EXPECT_EQ(EG_ERR_IO, egi_file_write_atomic(ctx, (folder / "none" / "x").c_str(), "a", 1));
+    std::filesystem::create_directory(folder / "taken");
+    EXPECT_EQ(EG_ERR_IO, egi_file_write_atomic(ctx, (folder / "taken").c_str(), "a", 1));
+    EXPECT_EQ(1, std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator()));
     const std::string file = Write("file", "text");
     EXPECT_EQ(EG_ERR_IO, egi_folder_create(ctx, file.c_str()));
     EXPECT_EQ(EG_ERR_IO, egi_folder_create(ctx, (file + "/below").c_str()));

@@ -305,6 +305,7 @@ TEST(Fields, ActivationsOfThreeGenerations)
         {"\"hard_sigmoid\"", 2, EGI_ACT_HARD_SIGMOID2},
         {"\"hard_sigmoid\"", 3, EGI_ACT_HARD_SIGMOID},
         {"\"swish\"", 2, EGI_ACT_SILU},
+        {"\"hard_swish\"", 3, EGI_ACT_HARD_SILU},
     };
     for (const auto &g : good) {
         Config c = defaults();

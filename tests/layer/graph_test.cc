@@ -126,6 +126,62 @@ TEST(Graph, TwoInputsTwoOutputs)
     egi_free(context.c, grads);
 }
 
+TEST(Graph, FreshWeightsAreGlorotUniform)
+{
+    const Context context;
+    Net net;
+    start(net, context);
+    const int c = net.layer("Conv2D", "{\"name\": \"c\", \"filters\": 30, \"kernel_size\": 3}"),
+              d = net.layer("Dense", "{\"name\": \"d\", \"units\": 40}");
+    ASSERT_OK(egi_model_add_output(net.m, net.call(d, {net.call(c, {net.source(EGI_SHAPE(5, 5, 20), "x")})})));
+    ASSERT_OK(egi_model_finish(net.m));
+    EXPECT_EQ(0, largest(net.get(net.param("d", "bias"))));
+    const double dense = std::sqrt(6.0 / (30 + 40)), conv = std::sqrt(6.0 / (9 * (20 + 30)));
+    EXPECT_LE(largest(net.get(net.param("d", "kernel"))), dense);
+    EXPECT_GT(largest(net.get(net.param("d", "kernel"))), 0.97 * dense);
+    EXPECT_LE(largest(net.get(net.param("c", "kernel"))), conv);
+    EXPECT_GT(largest(net.get(net.param("c", "kernel"))), 0.97 * conv);
+}
+
+TEST(Graph, PredictionsFollowTheWeights)
+{
+    const Context context;
+    for (const char *name : {"Conv2D", "Dense"}) {
+        Net net;
+        start(net, context, EGI_F32);
+        const egi_shape in = *name == 'D' ? EGI_SHAPE(64) : EGI_SHAPE(8, 8, 64);
+        const char *config = *name == 'D' ? "{\"units\": 64}" : "{\"filters\": 64, \"kernel_size\": 3}";
+        int x;
+        ASSERT_OK(egi_model_add_input(net.m, &in, &x));
+        finish(net, {net.call(net.layer(name, config), {x})});
+        std::vector<float> xs((size_t)(3 * egi_shape_count(&in)), 1.0f), before(3 * 64 * 36), after(before.size());
+        const float *inputs[] = {xs.data()};
+        float *first[] = {before.data()}, *second[] = {after.data()};
+        net.set(1, std::vector<double>(64));
+        ASSERT_OK(eg_model_predict(net.m, inputs, 3, first));
+        EXPECT_GT(std::fabs(before[0]), 1e-3);
+        std::vector<double> kernel = net.get(0);
+        for (double &v : kernel)
+            v *= 2;
+        net.set(0, kernel);
+        ASSERT_OK(eg_model_predict(net.m, inputs, 3, second));
+        for (size_t i = 0; i < before.size(); i++)
+            ASSERT_NEAR(2 * before[i], after[i], 1e-4) << name;
+    }
+}
+
+TEST(Graph, GlobalPoolingKeepsItsDimensionsWhenAsked)
+{
+    const Context context;
+    Net net;
+    start(net, context);
+    const int x = net.source(EGI_SHAPE(3, 4, 5), "x");
+    const int flat = net.call(net.layer("GlobalAveragePooling2D", "{}"), {x});
+    const int kept = net.call(net.layer("GlobalAveragePooling2D", "{\"keepdims\": true}"), {x});
+    EXPECT_STREQ("(5)", egi_shape_format(&net.m->tensors[flat]).s);
+    EXPECT_STREQ("(1, 1, 5)", egi_shape_format(&net.m->tensors[kept]).s);
+}
+
 TEST(Graph, AddOfATensorToItself)
 {
     const Context context;
@@ -160,6 +216,30 @@ TEST(Graph, FrozenBatchNormUsesAndKeepsItsStatistics)
         EXPECT_EQ(mean, net.get(net.param("b", "moving_mean")));
         EXPECT_GT(largest(pass.gradient(net.param("b", "gamma"))), 0);
     }
+}
+
+TEST(Graph, LayersThatARunFreezesHaveNoGradients)
+{
+    const Context context;
+    Net net;
+    Pass pass, inference;
+    start(net, context);
+    const int d = net.layer("Dense", "{\"name\": \"d\", \"units\": 3}"),
+              b = net.layer("BatchNormalization", "{\"name\": \"b\"}"),
+              e = net.layer("Dense", "{\"name\": \"e\", \"units\": 2}");
+    finish(net, {net.call(e, {net.call(b, {net.call(d, {net.source(EGI_SHAPE(4), "x")})})})});
+    net.m->layers[b].frozen = net.m->layers[e].frozen = true;
+    net.m->params[net.param("d", "bias")].frozen = true;
+    const std::vector<double> mean = net.get(net.param("b", "moving_mean"));
+    ASSERT_OK(pass.make(net, true));
+    ASSERT_OK(pass.all());
+    ASSERT_OK(inference.make(net, false));
+    ASSERT_OK(inference.all());
+    EXPECT_EQ(inference.output(), pass.output());
+    EXPECT_EQ(mean, net.get(net.param("b", "moving_mean")));
+    EXPECT_GT(largest(pass.gradient(net.param("d", "kernel"))), 0);
+    for (const int64_t i : {net.param("d", "bias"), net.param("b", "gamma"), net.param("e", "kernel")})
+        EXPECT_EQ(0, largest(pass.gradient(i))) << i;
 }
 
 TEST(Graph, DropoutKeepsTheMeanAndItsShare)
@@ -237,6 +317,97 @@ TEST(Graph, CallsRecordedAsInferenceStayThat)
     EXPECT_EQ(net.get(0), pass.output());
 }
 
+// --- fusing ----------------------------------------------------------------------------------------------------------
+
+TEST(Fusing, AnActivationKeepsItsSlopeAndTheOneBeforeIt)
+{
+    const struct {
+        const char *before, *config, *after, *after_config;
+        double (*y)(double);
+    } pairs[] = {
+        {"Dense", "{\"units\": 6}", "LeakyReLU", "{\"negative_slope\": 0.25}",
+         [](double x) { return x < 0 ? 0.25 * x : x; }},
+        {"Conv2D", "{\"filters\": 6, \"kernel_size\": 1}", "LeakyReLU", "{\"negative_slope\": 0.25}",
+         [](double x) { return x < 0 ? 0.25 * x : x; }},
+        {"Dense", "{\"units\": 6, \"activation\": \"tanh\"}", "Activation", "{\"activation\": \"relu\"}",
+         [](double x) { return std::fmax(std::tanh(x), 0); }},
+        {"Conv2D", "{\"filters\": 6, \"kernel_size\": 1, \"activation\": \"relu\"}", "Activation",
+         "{\"activation\": \"sigmoid\"}", [](double x) { return 1 / (1 + std::exp(-std::fmax(x, 0))); }},
+    };
+    for (const auto &p : pairs) {
+        const Context context;
+        Net net;
+        Pass pass;
+        start(net, context);
+        const int x = net.source(*p.before == 'D' ? EGI_SHAPE(6) : EGI_SHAPE(1, 1, 6), "x");
+        const int before = net.call(net.layer(p.before, p.config), {x});
+        finish(net, {net.call(net.layer(p.after, p.after_config), {before})});
+        std::vector<double> identity(36);
+        for (size_t i = 0; i < 6; i++)
+            identity[i * 7] = 1;
+        net.set(1, identity);
+        net.set(2, std::vector<double>(6));
+        std::vector<double> y = net.get(0);
+        for (double &v : y)
+            v = p.y(v);
+        ASSERT_OK(pass.make(net, false));
+        ASSERT_OK(pass.all());
+        EXPECT_LT(difference(pass.output(), y), 1e-14) << p.before << " " << p.config << " " << p.after;
+    }
+}
+
+TEST(Fusing, ASigmoidThatOthersReadComesBeforeThem)
+{
+    const Context context;
+    Net net;
+    Pass pass;
+    start(net, context);
+    const int x = net.source(EGI_SHAPE(4), "x");
+    const int s = net.call(net.layer("Dense", "{\"name\": \"s\", \"units\": 3, \"activation\": \"sigmoid\"}"), {x});
+    finish(net, {s, net.call(net.layer("Dense", "{\"name\": \"h\", \"units\": 2}"), {s})});
+    ASSERT_OK(pass.make(net, false));
+    ASSERT_OK(pass.all());
+    egi_plan *plan;
+    egi_model_io io;
+    egi_val logits;
+    egi_act head;
+    ASSERT_OK(egi_plan_create(&plan, context.c, kBatch, EGI_F64, false));
+    ASSERT_OK(egi_model_emit(net.m, plan, nullptr, nullptr, &io));
+    ASSERT_OK(egi_plan_fuse(plan));
+    ASSERT_OK(egi_plan_logits(plan, io.out[0], &logits, &head));
+    EXPECT_EQ(EGI_ACT_SIGMOID, head);
+    ASSERT_OK(egi_plan_compile(plan));
+    const egi_control control = {};
+    ASSERT_OK(egi_plan_run(plan, &control));
+    const double *y = (const double *)egi_plan_data(plan, io.out[1]);
+    EXPECT_EQ(pass.output(1), std::vector<double>(y, y + 2 * kBatch));
+    egi_plan_free(plan);
+    egi_free(context.c, io.params);
+}
+
+TEST(Drift, IsRelativeToTheOlderWeights)
+{
+    const Context context;
+    Net a, b, c;
+    for (Net *net : {&a, &b, &c}) {
+        start(*net, context);
+        const int d =
+            net->layer("Dense", net == &c ? "{\"name\": \"d\", \"units\": 3}" : "{\"name\": \"d\", \"units\": 2}");
+        finish(*net, {net->call(d, {net->source(EGI_SHAPE(1), "x")})});
+    }
+    a.set(a.param("d", "kernel"), {3, 0});
+    a.set(a.param("d", "bias"), {0, 4});
+    b.set(b.param("d", "kernel"), {3, 1});
+    b.set(b.param("d", "bias"), {-2, 2});
+    const int64_t layer = egi_model_find_layer(a.m, "d");
+    double drift = -1;
+    ASSERT_OK(eg_model_drift(a.m, b.m, layer, &drift));
+    EXPECT_DOUBLE_EQ(0.6, drift);
+    ASSERT_OK(eg_model_drift(a.m, c.m, layer, &drift));
+    EXPECT_TRUE(std::isnan(drift)) << "other shapes";
+    EXPECT_EQ(EG_ERR_ARG, eg_model_drift(a.m, b.m, 9, &drift));
+}
+
 // --- old names and keys ----------------------------------------------------------------------------------------------
 
 static std::vector<double> run_config(const char *class_name, const char *config, const egi_shape &in, int keras_major)
@@ -269,11 +440,61 @@ TEST(OldKeras, NamesAndKeysMeanTheSame)
          "{\"padding\": \"same\"}"},
         {EGI_SHAPE(5), "Dropout", "{\"p\": 0.5}", "Dropout", "{\"rate\": 0.5}"},
         {EGI_SHAPE(5), "LeakyReLU", "{\"alpha\": 0.1}", "LeakyReLU", "{\"negative_slope\": 0.1}"},
+        {EGI_SHAPE(5), "ReLU", "{\"alpha\": 0.1}", "ReLU", "{\"negative_slope\": 0.1}"},
+        {EGI_SHAPE(4, 4, 2), "AvgPool2D", "{}", "AveragePooling2D", "{}"},
+        {EGI_SHAPE(4, 4, 2), "GlobalAvgPool2D", "{}", "GlobalAveragePooling2D", "{}"},
         {EGI_SHAPE(4), "BatchNormalization", "{\"mode\": 0, \"axis\": -1}", "BatchNormalization", "{}"},
     };
     for (const auto &p : pairs)
         EXPECT_EQ(run_config(p.old_class, p.old_config, p.in, 1), run_config(p.new_class, p.new_config, p.in, 3))
             << p.old_config;
+}
+
+TEST(OldKeras, Regularizers)
+{
+    const struct {
+        const char *config;
+        double kernel_l1, kernel_l2, bias_l1, bias_l2;
+    } all[] = {
+        {"{\"W_regularizer\": {\"name\": \"WeightRegularizer\", \"l1\": 0.5, \"l2\": 0.25}, \"b_regularizer\": \"l2\"}",
+         0.5, 0.25, 0, 0.01},
+        {"{\"kernel_regularizer\": \"l1\", \"bias_regularizer\": \"L1L2\"}", 0.01, 0, 0.01, 0.01},
+        {"{\"kernel_regularizer\": {\"class_name\": \"L1L2\", \"config\": {\"l1\": 0.0, \"l2\": 0.125}}}", 0, 0.125, 0,
+         0},
+    };
+    for (const auto &r : all) {
+        const Context context;
+        Net net;
+        start(net, context);
+        const Json config(r.config);
+        json_object_set_new(config.j, "name", json_string("d"));
+        json_object_set_new(config.j, "units", json_integer(2));
+        int layer = -1;
+        ASSERT_OK(egi_model_add_layer(net.m, egi_layer_type_find("Dense"), config.j, nullptr, &layer));
+        finish(net, {net.call(layer, {net.source(EGI_SHAPE(3), "x")})});
+        const egi_param &kernel = net.m->params[net.param("d", "kernel")],
+                        &bias = net.m->params[net.param("d", "bias")];
+        EXPECT_EQ(r.kernel_l1, kernel.l1) << r.config;
+        EXPECT_EQ(r.kernel_l2, kernel.l2) << r.config;
+        EXPECT_EQ(r.bias_l1, bias.l1) << r.config;
+        EXPECT_EQ(r.bias_l2, bias.l2) << r.config;
+    }
+}
+
+TEST(OldKeras, WhatTrainingLeavesOutIsLogged)
+{
+    for (const char *key : {"kernel_constraint", "activity_regularizer"}) {
+        const Context context;
+        Net net;
+        std::string log;
+        context.c->log = [](void *user, eg_log_level, const char *line) { *static_cast<std::string *>(user) += line; };
+        context.c->log_user = &log;
+        start(net, context);
+        net.layer("Dense",
+                  (std::string("{\"units\": 2, \"") + key + "\": {\"class_name\": \"L2\", \"config\": {\"l2\": 1}}}")
+                      .c_str());
+        EXPECT_NE(std::string::npos, log.find(key)) << log;
+    }
 }
 
 // --- refusals --------------------------------------------------------------------------------------------------------
@@ -348,6 +569,26 @@ TEST(Refusals, AddOfDifferentShapes)
     int out;
     EXPECT_EQ(EG_ERR_UNSUPPORTED, egi_model_call(net.m, net.layer("Add", "{}"), in, 2, -1, &out));
     EXPECT_NE(nullptr, strstr(eg_last_message(), "(3, 2) and (2, 3)")) << eg_last_message();
+}
+
+TEST(Refusals, SharedLayerOfAnotherShape)
+{
+    const Context context;
+    Net net;
+    start(net, context);
+    const int dense = net.layer("Dense", "{\"name\": \"d\", \"units\": 2}");
+    net.call(dense, {net.source(EGI_SHAPE(3), "a")});
+    const int b = net.source(EGI_SHAPE(4), "b");
+    int out;
+    EXPECT_EQ(EG_ERR_SHAPE, egi_model_call(net.m, dense, &b, 1, -1, &out));
+    EXPECT_NE(nullptr, strstr(eg_last_message(), "kernel is (3, 2), this input wants (4, 2)")) << eg_last_message();
+}
+
+TEST(Refusals, AreOneLineWhateverTheFileSays)
+{
+    EXPECT_EQ(EG_ERR_UNSUPPORTED, try_layer("Activation", "{\"activation\": \"a\\nb\\u001b[2J\"}", EGI_SHAPE(3)));
+    EXPECT_STREQ("layer 'Activation' (Activation): activation", std::string(eg_last_message()).substr(0, 43).c_str());
+    EXPECT_NE(nullptr, strstr(eg_last_message(), "a?b?[2J")) << eg_last_message();
 }
 
 TEST(List, NamesAreUniqueAndFound)

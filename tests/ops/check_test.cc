@@ -170,3 +170,34 @@ TEST(Xent, LargeLogits)
         EXPECT_EQ((double)n, x.of(EGI_FIELD(egi_softmax_xent, correct)).get()[0]);
     }
 }
+
+TEST(Xent, TheFirstOfEqualLogitsIsTheAnswer)
+{
+    for (bool reference : {true, false}) {
+        Context c(reference);
+        Instance x(case_of(&egi_op_softmax_xent, 0), EGI_F32);
+        Value &z = x.of(EGI_FIELD(egi_softmax_xent, z)), &labels = x.of(EGI_FIELD(egi_softmax_xent, labels));
+        const size_t n = (size_t)z.shape.dim[0];
+        z.set(std::vector<double>(z.get().size(), 0.5));
+        for (const int label : {0, 1}) {
+            labels.set(std::vector<double>(n, label));
+            ASSERT_OK(x.run(c.c, control()));
+            EXPECT_EQ(label ? 0.0 : (double)n, x.of(EGI_FIELD(egi_softmax_xent, correct)).get()[0]);
+        }
+    }
+}
+
+TEST(PointwiseLoss, OnlyCrossEntropiesAreSmoothed)
+{
+    for (bool reference : {true, false})
+        for (int index : {4, 6}) { // MSE, MAE
+            Context c(reference);
+            const Case k = case_of(&egi_op_pointwise_loss, index);
+            Instance plain(k, EGI_F32), smoothed(k, EGI_F32);
+            ((egi_pointwise_loss *)smoothed.args.data())->label_smoothing = 0.5f;
+            ASSERT_OK(plain.run(c.c, control()));
+            ASSERT_OK(smoothed.run(c.c, control()));
+            for (uint16_t field : {EGI_FIELD(egi_pointwise_loss, loss), EGI_FIELD(egi_pointwise_loss, dy)})
+                EXPECT_EQ(plain.of(field).get(), smoothed.of(field).get()) << k.id();
+        }
+}

@@ -145,8 +145,8 @@ static std::vector<double> fill(const Value &v, int labels, uint32_t seed)
 egi_control control()
 {
     egi_control c = {};
-    c.seed = 11;
-    c.step = 3;
+    c.seed = 0x50000000b;
+    c.step = 0x10003;
     c.lr = 0.01;
     c.strength = 0.7;
     c.fisher_class = 0;
