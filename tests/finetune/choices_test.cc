@@ -38,6 +38,23 @@ TEST(Run, FiguresOfSeveralOldTasksAreOfAll)
     EXPECT_NEAR((a.drop + b.drop + c.drop) / 3, r.r->forgetting, 1e-12);
 }
 
+TEST(Run, TheBudgetIsMetOrMissedByTheDropOnTheTestPart)
+{
+    double drop = NAN;
+    for (const double more : {0.0, 0.01, -0.01}) {
+        World w;
+        w.pretrain();
+        w.config.set("remember.method", "none").set("finetune.epochs", "2");
+        w.config.set("remember.budget", std::to_string(std::isnan(drop) ? 0.5 : drop + more));
+        Result r;
+        finetune(r, w, w.fresh, {&w.old});
+        ASSERT_GT(r.r->keep[0].drop, 0.02);
+        EXPECT_TRUE(std::isnan(drop) || drop == r.r->keep[0].drop);
+        EXPECT_TRUE(std::isnan(drop) || r.r->keep[0].met == (more > 0)) << more;
+        drop = r.r->keep[0].drop;
+    }
+}
+
 TEST(Run, TheWeightsOfTheBestEpochAreLeft)
 {
     const auto weights = [](const char *epochs, const char *restore, int64_t *best, int64_t *run) {

@@ -68,6 +68,7 @@ TEST(Run, WithoutAnEpochNewClassesHaveNoRowsYet)
     finetune(first, w, w.fresh, {&w.old});
     EXPECT_EQ(0, first.r->new_before) << "the head cannot give these answers";
     EXPECT_EQ(0, first.r->new_after);
+    ASSERT_EQ(1, egi_tasks_count(w.model.m)) << "of the old task: of the new one nothing was learned";
     w.config.set("finetune.epochs", "1");
     finetune(second, w, w.fresh, {&w.old});
     EXPECT_EQ(rows + w.fresh.train.d->classes, egi_output_rows(w.model.m, 0)) << "they get them when they are trained";
