@@ -141,8 +141,7 @@ static void wanted_words(const egi_field *f, char *text, size_t room)
         snprintf(text, room, "n or [n, m], integers%s", range);
         break;
     case EGI_FIELD_CHOICE:
-        for (int i = 0; f->choices[i]; i++)
-            join(text, room, " | ", f->choices[i]);
+        snprintf(text, room, "%s", f->choices);
         break;
     case EGI_FIELD_TEXT:
         snprintf(text, room, "text of at most %d bytes", EGI_TEXT_MAX - 1);
@@ -243,10 +242,21 @@ static bool spread(egi_field_kind kind, int64_t *v, int n)
 
 static int find_choice(const egi_field *f, const char *word)
 {
-    for (int i = 0; f->choices[i]; i++)
-        if (strcmp(f->choices[i], word) == 0)
-            return i;
+    const size_t n = strlen(word);
+    int index = 0;
+    for (const char *at = f->choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL, index++)
+        if (n == strcspn(at, "|") && strncmp(at, word, n) == 0)
+            return index;
     return -1;
+}
+
+/* Where the word of a choice begins; it ends at the next bar. */
+static const char *choice_word(const egi_field *f, int index)
+{
+    const char *at = f->choices;
+    for (; index > 0; index--)
+        at = strchr(at, '|') + 1;
+    return at;
 }
 
 static bool store_string(const egi_field *f, void *config, const char *text)
@@ -586,6 +596,7 @@ void egi_field_print(const egi_field *f, const void *config, char *text, size_t 
 {
     const void *value = at_const(f, config);
     const int64_t *v = value;
+    const char *word;
     if (is_automatic(f, value)) {
         snprintf(text, room, "%s", f->automatic);
         return;
@@ -607,7 +618,8 @@ void egi_field_print(const egi_field *f, const void *config, char *text, size_t 
         snprintf(text, room, "[%lld, %lld]", (long long)v[0], (long long)v[1]);
         break;
     case EGI_FIELD_CHOICE:
-        snprintf(text, room, "%s", f->choices[*(const int *)value]);
+        word = choice_word(f, *(const int *)value);
+        snprintf(text, room, "%.*s", (int)strcspn(word, "|"), word);
         break;
     case EGI_FIELD_TEXT:
         snprintf(text, room, "%s", (const char *)value);

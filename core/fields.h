@@ -31,9 +31,9 @@ typedef struct egi_field {
     const char *name; /* JSON key, or dotted config key */
     egi_field_kind kind;
     size_t offset;
-    const char *fallback;       /* text of the default; NULL: required */
-    double min, max;            /* of INT, REAL and each part of PAIR, DIMS, PAD */
-    const char *const *choices; /* NULL-ended */
+    const char *fallback; /* text of the default; NULL: required */
+    double min, max;      /* of INT, REAL and each part of PAIR, DIMS, PAD */
+    const char *choices;  /* "a|b|c" */
     const char *help;
     const char *automatic;  /* INT, REAL, PAIR: this word is accepted too and means `automatic_value` (e.g. "auto");
                                "null" takes  JSON's null too */

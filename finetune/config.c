@@ -2,6 +2,7 @@
 
 #include "core/device.h"
 #include "data/dataset.h"
+#include "optim/optim.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -50,16 +51,21 @@
         .automatic = word, .automatic_value = value                                                         \
     }
 
-static const char *const classes_words[] = {"extend", "replace", "multi", "keep", NULL};
-static const char *const batchnorm_words[] = {"frozen", "adapt", "train", NULL};
-static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "rmsprop", NULL};
-static const char *const schedule_words[] = {"auto", "constant", "step", "exponential", "cosine", "plateau", NULL};
-static const char *const loss_words[] = {
-    "auto", "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy", "mse", "mae", NULL};
-static const char *const precision_words[] = {"auto", "f32", NULL};
-static const char *const buffer_words[] = {"reservoir", "balanced", "herding", NULL};
-static const char *const fisher_words[] = {"auto", "exact", "sample", "empirical", NULL};
-static const char *const scale_words[] = {"mean", "raw", NULL};
+/* "sgd|adam|..." and "auto|constant|...", from the lists of their kinds. */
+#define EG_OPTIMIZER(name) "|" #name
+#define EG_SCHEDULE(name)
+static const char optimizer_words[] =
+#include "optim/list.def"
+    ;
+#undef EG_OPTIMIZER
+#undef EG_SCHEDULE
+#define EG_OPTIMIZER(name)
+#define EG_SCHEDULE(name) "|" #name
+static const char schedule_words[] = "auto"
+#include "optim/list.def"
+    ;
+#undef EG_OPTIMIZER
+#undef EG_SCHEDULE
 
 /* clang-format off */
 const egi_field egi_run_fields[] = {
@@ -68,7 +74,7 @@ const egi_field egi_run_fields[] = {
     TEXT("data.new", data.new_path, "", "what is to be learned: IDX, CIFAR binary, NPZ, CSV, a folder per class; PATH:train or PATH:test names a part"),
     LIST("data.keep", data.keep, "", 64, "data of the old tasks, which must not be forgotten"),
     TEXT("data.preprocess", data.preprocess, "auto", "from stored values to network inputs: auto, none, unit (x/255), tf, caffe, torch or MEAN/STD"),
-    CHOICE("data.classes", data.classes, "extend", classes_words, "the head: extend it by the new classes, replace it, add one (multi), or keep it as it is"),
+    CHOICE("data.classes", data.classes, "extend", "extend|replace|multi|keep", "the head: extend it by the new classes, replace it, add one (multi), or keep it as it is"),
     REAL("data.validation", data.validation, "0.1", 0, 0.9, "share of the training part that selects the epoch; 0: none, the last epoch is taken"),
     BOOL("data.shuffle", data.shuffle, "true", "draw a new order of the examples every epoch"),
 
@@ -76,8 +82,8 @@ const egi_field egi_run_fields[] = {
     INT_OR("finetune.batch", finetune.batch, "auto", 0, 1, 65536, "examples a step, new and old together"),
     INT("finetune.max_steps", finetune.max_steps, "0", 0, 1e12, "the run ends after so many steps; 0: no limit"),
     LIST("finetune.freeze", finetune.freeze, "auto", 64, "layers that stay as they are: auto, none, a count from the input, or patterns of layer names with * and ?"),
-    CHOICE("finetune.batchnorm", finetune.batchnorm, "frozen", batchnorm_words, "batch normalisation: frozen, adapt (statistics move, weights stay) or train"),
-    CHOICE("finetune.optimizer", finetune.optimizer, "adamw", optimizer_words, "by Keras' formulas"),
+    CHOICE("finetune.batchnorm", finetune.batchnorm, "frozen", "frozen|adapt|train", "batch normalisation: frozen, adapt (statistics move, weights stay) or train"),
+    CHOICE("finetune.optimizer", finetune.optimizer, "adamw", optimizer_words + 1, "by Keras' formulas"),
     REAL_OR("finetune.lr", finetune.lr, "auto", EGI_AUTO, 0, 1e3, "peak learning rate"),
     REAL("finetune.lr_decay_per_layer", finetune.lr_decay_per_layer, "1", 0.01, 1, "the rate is multiplied by this for every layer below the head"),
     REAL("finetune.lr_floor", finetune.lr_floor, "0", 0, 1, "share of the rate that cosine ends at and plateau stops at"),
@@ -94,12 +100,12 @@ const egi_field egi_run_fields[] = {
     REAL("finetune.rho", finetune.rho, "0.9", 0, 0.999999, "of rmsprop"),
     REAL("finetune.l1", finetune.l1, "0", 0, 1e3, "l1 sum |w| of every kernel is added to the loss, beside what the file's layers say"),
     REAL("finetune.l2", finetune.l2, "0", 0, 1e3, "l2 sum w^2 of every kernel is added to the loss, beside what the file's layers say"),
-    CHOICE("finetune.loss", finetune.loss, "auto", loss_words, "auto: as the head says"),
+    CHOICE("finetune.loss", finetune.loss, "auto", "auto|categorical_crossentropy|sparse_categorical_crossentropy|binary_crossentropy|mse|mae", "auto: as the head says"),
     REAL("finetune.label_smoothing", finetune.label_smoothing, "0", 0, 0.99, "share of the target that is spread over all classes"),
     LIST("finetune.class_weights", finetune.class_weights, "none", 512, "none, balanced (n / classes / count of the class), or a weight for each class of data.new"),
     REAL("finetune.clip_norm", finetune.clip_norm, "0", 0, 1e9, "longest gradient, over all parameters together; 0: no limit"),
     REAL_OR("finetune.dropout", finetune.dropout, "file", EGI_AUTO, 0, 0.95, "rate of every dropout layer; file: as each layer says"),
-    CHOICE("finetune.precision", finetune.precision, "auto", precision_words, "of the arithmetic"),
+    CHOICE("finetune.precision", finetune.precision, "auto", "auto|f32", "of the arithmetic"),
     INT("finetune.early_stopping.patience", finetune.early_stopping.patience, "3", 0, 1e6, "epochs without progress before the run ends; 0: never"),
     REAL("finetune.early_stopping.min_delta", finetune.early_stopping.min_delta, "0", 0, 1e6, "a smaller gain is no progress"),
     BOOL("finetune.early_stopping.restore_best", finetune.early_stopping.restore_best, "true", "end with the weights of the best epoch"),
@@ -108,14 +114,14 @@ const egi_field egi_run_fields[] = {
     REAL("remember.budget", remember.budget, "0.01", 0, 1, "allowed drop of accuracy on old data, absolute"),
     REAL_OR("remember.mix", remember.mix, "auto", EGI_AUTO, 0, 0.95, "share of old examples in a batch; auto: a half, raised where the budget is missed"),
     INT("remember.buffer", remember.buffer, "2000", 0, 1e8, "examples that the written file carries to protect its tasks next time"),
-    CHOICE("remember.buffer_kind", remember.buffer_kind, "balanced", buffer_words, "how they are chosen"),
+    CHOICE("remember.buffer_kind", remember.buffer_kind, "balanced", "reservoir|balanced|herding", "how they are chosen"),
     INT("remember.keep_limit", remember.keep_limit, "0", 0, 1e12, "how many examples of data.keep may be used at all; 0: all"),
     REAL_OR("remember.strength", remember.strength, "auto", EGI_AUTO, 0, 1e12, "of the pull towards the old weights; auto: raised or lowered to meet the budget"),
-    CHOICE("remember.fisher", remember.fisher, "auto", fisher_words, "estimate of ewc's importance"),
+    CHOICE("remember.fisher", remember.fisher, "auto", "auto|exact|sample|empirical", "estimate of ewc's importance"),
     INT_OR("remember.fisher_samples", remember.fisher_samples, "auto", 0, 1, 1e9, "examples that it is estimated from"),
     BOOL("remember.online", remember.online, "true", "ewc: one sum of importance over all tasks instead of the last task's only"),
     REAL("remember.gamma", remember.gamma, "1", 0, 1, "online ewc: factor of the older importance"),
-    CHOICE("remember.scale", remember.scale, "mean", scale_words, "of importance: mean 1 over the trained parameters, or raw"),
+    CHOICE("remember.scale", remember.scale, "mean", "mean|raw", "of importance: mean 1 over the trained parameters, or raw"),
     BOOL("remember.blend", remember.blend, "true", "where the budget is missed, go back part of the way to the old weights"),
 
     INT("run.seed", run.seed, "1", 0, 9007199254740991.0, "of every random draw"),
@@ -419,7 +425,7 @@ void egi_config_complain(eg_config *c, const char *format, ...)
 
 static bool has_momentum(const egi_run_config *r)
 {
-    return r->finetune.optimizer == EGI_OPT_SGD || r->finetune.optimizer == EGI_OPT_RMSPROP;
+    return egi_optimizer_types[r->finetune.optimizer]->has_momentum;
 }
 
 static bool pointwise_loss(const egi_run_config *r)
@@ -429,7 +435,8 @@ static bool pointwise_loss(const egi_run_config *r)
 
 static bool nesterov_alone(const egi_run_config *r)
 {
-    return r->finetune.nesterov && (r->finetune.optimizer != EGI_OPT_SGD || r->finetune.momentum <= 0);
+    return r->finetune.nesterov &&
+           (!egi_optimizer_types[r->finetune.optimizer]->has_nesterov || r->finetune.momentum <= 0);
 }
 
 static bool momentum_unused(const egi_run_config *r)
@@ -529,29 +536,6 @@ static const char *kind_words(const egi_field *f)
     }
 }
 
-/* "a|b|c" of each choice field: the table has arrays, the public schema wants one text. */
-static const char *choices_words(const egi_field *f)
-{
-    static const struct {
-        const char *const *array;
-        const char *words;
-    } joined[] = {
-        {classes_words, "extend|replace|multi|keep"},
-        {batchnorm_words, "frozen|adapt|train"},
-        {optimizer_words, "sgd|adam|adamw|rmsprop"},
-        {schedule_words, "auto|constant|step|exponential|cosine|plateau"},
-        {loss_words, "auto|categorical_crossentropy|sparse_categorical_crossentropy|binary_crossentropy|mse|mae"},
-        {precision_words, "auto|f32"},
-        {buffer_words, "reservoir|balanced|herding"},
-        {fisher_words, "auto|exact|sample|empirical"},
-        {scale_words, "mean|raw"},
-    };
-    for (size_t i = 0; f->choices && i < sizeof joined / sizeof *joined; i++)
-        if (joined[i].array == f->choices)
-            return joined[i].words;
-    return f->automatic ? f->automatic : "";
-}
-
 bool eg_config_schema(int64_t index, eg_config_entry *out)
 {
     if (index < 0 || index >= egi_run_fields_count)
@@ -561,7 +545,9 @@ bool eg_config_schema(int64_t index, eg_config_entry *out)
     *out = (eg_config_entry){.key = f->name,
                              .kind = kind_words(f),
                              .fallback = f->fallback,
-                             .choices = choices_words(f),
+                             .choices = f->choices     ? f->choices
+                                        : f->automatic ? f->automatic
+                                                       : "",
                              .help = f->help,
                              .min = bounded ? f->min : 0,
                              .max = bounded ? f->max : 0};

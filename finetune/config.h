@@ -18,15 +18,6 @@ typedef enum egi_classes {
     EGI_CLASSES_ASK /* no word of the configuration: nothing is trained, classes that the head lacks have no row */
 } egi_classes;
 typedef enum egi_batchnorm_mode { EGI_BN_FROZEN, EGI_BN_ADAPT, EGI_BN_TRAIN } egi_batchnorm_mode;
-typedef enum egi_optimizer { EGI_OPT_SGD, EGI_OPT_ADAM, EGI_OPT_ADAMW, EGI_OPT_RMSPROP } egi_optimizer;
-typedef enum egi_schedule_kind {
-    EGI_SCHEDULE_AUTO, /* constant where finetune.lr is a number, else cosine */
-    EGI_SCHEDULE_CONSTANT,
-    EGI_SCHEDULE_STEP,        /* lr gamma^floor(epoch / step_every) */
-    EGI_SCHEDULE_EXPONENTIAL, /* lr gamma^(epochs passed / step_every), a smooth curve over the steps */
-    EGI_SCHEDULE_COSINE, /* lr (1 + cos(pi t)) / 2, not below lr_floor lr; t the share of the run that has passed */
-    EGI_SCHEDULE_PLATEAU /* lr times gamma after step_every epochs without progress, not below lr_floor lr */
-} egi_schedule_kind;
 typedef enum egi_loss_name {
     EGI_LOSS_NAME_AUTO, /* from the head: softmax, sigmoid, linear */
     EGI_LOSS_NAME_CATEGORICAL,
@@ -60,11 +51,11 @@ typedef struct egi_run_config {
         char freeze[EGI_TEXT_MAX]; /* "auto", "none", a count of layers, or a pattern with * and ? of layer names; a
                                       list */
         int batchnorm;             /* egi_batchnorm_mode */
-        int optimizer;             /* egi_optimizer */
+        int optimizer;             /* index of egi_optimizer_types */
         double lr;                 /* EGI_AUTO */
         double lr_decay_per_layer; /* 1: the same rate for all */
         double lr_floor;           /* share of lr that cosine ends at and plateau stops at */
-        int schedule;              /* egi_schedule_kind */
+        int schedule;              /* 0: auto; else 1 + index of egi_schedule_types */
         int64_t warmup;            /* steps in which lr rises linearly from 0 */
         double gamma;
         int64_t step_every; /* epochs */

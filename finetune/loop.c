@@ -61,15 +61,12 @@ static double automatic_rate(const eg_model *model, const egi_optimizer_type *op
 
 static void make_schedule(egi_run *run, const egi_optimizer_type *optimizer)
 {
-    static const char *const names[] = {NULL, "constant", "step", "exponential", "cosine", "plateau"};
     const bool given = run->config->finetune.lr >= 0;
-    int kind = run->config->finetune.schedule;
-    if (kind == EGI_SCHEDULE_AUTO)
-        kind = given ? EGI_SCHEDULE_CONSTANT : EGI_SCHEDULE_COSINE;
+    const int kind = run->config->finetune.schedule; /* 0: auto */
     const int64_t steps = steps_per_epoch(run), limit = run->config->finetune.max_steps;
     const int64_t total = steps * run->config->finetune.epochs;
     run->schedule = (egi_schedule){
-        .type = egi_schedule_find(names[kind]),
+        .type = kind ? egi_schedule_types[kind - 1] : egi_schedule_find(given ? "constant" : "cosine"),
         .lr = given ? run->config->finetune.lr : automatic_rate(run->model, optimizer),
         .warmup = run->config->finetune.warmup,
         .total = limit > 0 && limit < total ? limit : total,
@@ -79,12 +76,6 @@ static void make_schedule(egi_run *run, const egi_optimizer_type *optimizer)
         .patience = run->config->finetune.step_every,
         .min_delta = run->config->finetune.early_stopping.min_delta,
     };
-}
-
-static const egi_optimizer_type *choose_optimizer(const egi_run *run)
-{
-    static const char *const names[] = {"sgd", "adam", "adamw", "rmsprop"};
-    return egi_optimizer_find(names[run->config->finetune.optimizer]);
 }
 
 static egi_optimizer_settings optimizer_settings(const egi_run *run)
@@ -102,7 +93,7 @@ static egi_optimizer_settings optimizer_settings(const egi_run *run)
 
 static eg_status make_trainer(egi_run *run, double *rates)
 {
-    const egi_optimizer_type *type = choose_optimizer(run);
+    const egi_optimizer_type *type = egi_optimizer_types[run->config->finetune.optimizer];
     const double decay = run->config->finetune.weight_decay;
     const int64_t used = run->rehearses ? run->n_sources : 1;
     EG_TRY(egi_objective_make(&run->objective, run->model, run->config, run->sources, used));

@@ -114,7 +114,6 @@ static int64_t frozen_layers(const eg_model *m)
 
 static void say_method(egi_run *run)
 {
-    static const char *const optimizers[] = {"sgd", "adam", "adamw", "rmsprop"};
     char line[300] = "";
     if (run->anchor.omega)
         add(line, sizeof line, " | strength %.3g", run->protect.strength);
@@ -123,7 +122,8 @@ static void say_method(egi_run *run)
     if (frozen_layers(run->model))
         add(line, sizeof line, " | %lld layers frozen", (long long)frozen_layers(run->model));
     egi_run_line(run, true, "method  %s%s | %s, lr %.3g, %s", run->method_name, line,
-                 optimizers[run->config->finetune.optimizer], run->schedule.lr, run->schedule.type->name);
+                 egi_optimizer_types[run->config->finetune.optimizer]->name, run->schedule.lr,
+                 run->schedule.type->name);
 }
 
 void egi_screen_head(egi_run *run)

@@ -2,14 +2,11 @@
 
 #include "core/ops/conv2d.h"
 
-const char *const egi_data_formats[] = {"channels_last", "channels_first", "tf", "th", NULL};
-const char *const egi_paddings[] = {"valid", "same", NULL};
-
 eg_status egi_check_data_format(int choice)
 {
     if (choice == 1 || choice == 3)
         return egi_fail(EG_ERR_UNSUPPORTED, "unsupported: data_format '%s'; convert the model to channels_last",
-                        egi_data_formats[choice]);
+                        choice == 1 ? "channels_first" : "th");
     return EG_OK;
 }
 

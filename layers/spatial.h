@@ -6,24 +6,20 @@
 
 #define EGI_WINDOW_MAX 1048576 /* of a kernel, a stride, a dilation: their products never overflow */
 
-/** "channels_last", "channels_first" and Keras 1's "tf", "th". */
-extern const char *const egi_data_formats[];
-/** Errors: UNSUPPORTED for channels first. */
+/** `choice`: of EGI_DATA_FORMAT. Errors: UNSUPPORTED for channels first. */
 EG_MUST_USE eg_status egi_check_data_format(int choice);
 #define EGI_DATA_FORMAT(T)                                                                                            \
     {                                                                                                                 \
         .name = "data_format", .alias = "dim_ordering", .kind = EGI_FIELD_CHOICE, .offset = offsetof(T, data_format), \
-        .fallback = "channels_last", .choices = egi_data_formats,                                                     \
-        .help = "order of the dimensions: only channels last"                                                         \
+        .fallback = "channels_last", .choices = "channels_last|channels_first|tf|th", /* tf, th: Keras 1 */           \
+            .help = "order of the dimensions: only channels last"                                                     \
     }
 
 typedef enum egi_padding { EGI_PADDING_VALID, EGI_PADDING_SAME } egi_padding;
-/** In the order of egi_padding. */
-extern const char *const egi_paddings[];
 #define EGI_PADDING(T)                                                                                              \
     {                                                                                                               \
         .name = "padding", .alias = "border_mode", .kind = EGI_FIELD_CHOICE, .offset = offsetof(T, padding),        \
-        .fallback = "valid", .choices = egi_paddings,                                                               \
+        .fallback = "valid", .choices = "valid|same",                                                               \
         .help =                                                                                                     \
             "valid: none; same: the output has ceil(input / stride) positions, an odd one is added bottom or right" \
     }

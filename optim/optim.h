@@ -20,6 +20,7 @@ typedef struct egi_optimizer_type {
     const egi_op *op;
     egi_optimizer_settings fallback; /* Keras' defaults */
     double lr;                       /* a good peak rate for fine-tuning */
+    bool has_momentum, has_nesterov; /* which of the settings it has, of those that a user may ask for in vain */
     bool (*needs_m)(const egi_optimizer_settings *s);
     bool (*needs_v)(const egi_optimizer_settings *s);
 } egi_optimizer_type;

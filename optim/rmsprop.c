@@ -16,6 +16,7 @@ const egi_optimizer_type egi_optimizer_rmsprop = {
     .op = &egi_op_rmsprop,
     .fallback = {.rho = 0.9, .epsilon = 1e-7},
     .lr = 1e-3,
+    .has_momentum = true,
     .needs_m = needs_m,
     .needs_v = needs_v,
 };

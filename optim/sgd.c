@@ -16,6 +16,8 @@ const egi_optimizer_type egi_optimizer_sgd = {
     .op = &egi_op_sgd,
     .fallback = {.momentum = 0},
     .lr = 0.01,
+    .has_momentum = true,
+    .has_nesterov = true,
     .needs_m = needs_m,
     .needs_v = needs_v,
 };

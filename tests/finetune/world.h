@@ -1,7 +1,7 @@
 // Blobs of points: two old classes and new ones, which a small network can tell apart in a second.
 #pragma once
 
-#include "support.h"
+#include "tests/finetune/support.h"
 
 inline const char kNet[] = R"([
     {"class_name":"Dense","config":{"name":"hidden","units":24,"activation":"relu"}},

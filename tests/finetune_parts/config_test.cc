@@ -100,9 +100,9 @@ TEST_F(ConfigTest, EnumsFollowTheOrderOfTheWords)
     set("finetune.batchnorm", "adapt");
     EXPECT_EQ(EGI_BN_ADAPT, r->finetune.batchnorm);
     set("finetune.optimizer", "rmsprop");
-    EXPECT_EQ(EGI_OPT_RMSPROP, r->finetune.optimizer);
+    EXPECT_STREQ("rmsprop", egi_optimizer_types[r->finetune.optimizer]->name);
     set("finetune.schedule", "plateau");
-    EXPECT_EQ(EGI_SCHEDULE_PLATEAU, r->finetune.schedule);
+    EXPECT_STREQ("plateau", egi_schedule_types[r->finetune.schedule - 1]->name);
     set("finetune.loss", "mae");
     EXPECT_EQ(EGI_LOSS_NAME_MAE, r->finetune.loss);
     set("remember.fisher", "empirical");

@@ -16,6 +16,7 @@ extern "C" {
 #include "finetune/preprocess.h"
 #include "finetune/report.h"
 #include "finetune/tasks.h"
+#include "optim/optim.h"
 }
 
 #include <gtest/gtest.h>

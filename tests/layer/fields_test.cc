@@ -24,7 +24,7 @@ struct Config {
     egi_dims dims, target;
 };
 
-const char *const choices[] = {"valid", "same", nullptr};
+const char *const choices = "valid|same";
 
 egi_field make(const char *name, egi_field_kind kind, size_t offset, const char *fallback, double min, double max)
 {
