@@ -26,6 +26,7 @@ typedef struct text {
 struct egi_report {
     eg_context *context;
     char *path[FILES];
+    char *made; /* the folder, where this run made it: it goes away again when nothing is written */
     const char *wrote[FILES + 1];
     text config, csv, log;
     char *jsonl_part; /* metrics.jsonl while it is written */
@@ -103,6 +104,8 @@ static eg_status begin(egi_report *r, const char *folder, const eg_config *confi
     r->plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!r->plain)
         return egi_fail(EG_ERR_NOMEM, "report: no memory");
+    if (access(folder, F_OK) != 0)
+        EG_TRY(egi_strdup(&r->made, r->context, folder));
     EG_TRY(egi_folder_create(r->context, folder));
     EG_TRY(make_paths(r, folder));
     EG_TRY(keep_config(r, config));
@@ -137,6 +140,9 @@ void egi_report_free(egi_report *r)
         close(r->jsonl);
         unlink(r->jsonl_part);
     }
+    if (r->made)
+        rmdir(r->made); /* only an empty one */
+    egi_free(r->context, r->made);
     for (int i = 0; i < FILES; i++)
         egi_free(r->context, r->path[i]);
     egi_free(r->context, r->config.s);

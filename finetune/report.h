@@ -8,7 +8,7 @@
 typedef struct egi_report egi_report;
 
 /** Begins a run's files in `folder`, which is made when it is missing. Owner: caller, egi_report_free(), which removes
- * unfinished files. Errors: IO, NOMEM. */
+ * unfinished files, and the folder where it was made for nothing. Errors: IO, NOMEM. */
 EG_MUST_USE eg_status egi_report_create(egi_report **out, eg_context *context, const char *folder,
                                         const eg_config *config);
 void egi_report_free(egi_report *report);

@@ -392,6 +392,12 @@ TEST_F(Cli, WhatFailsLeavesNoFile)
     ExpectRefused(Run("predict " + model_ + " wide.csv -o p.csv"), 3, "(8, 8, 1)");
     for (const auto &entry : fs::directory_iterator(folder_))
         EXPECT_NE(0u, entry.path().filename().string().find("p.csv")) << entry.path();
+    fs::create_directory(folder_ / "mine");
+    for (const char *out : {"new", "mine", "deep/er"})
+        ExpectRefused(Run("finetune " + model_ + " --data absent -o " + out), 3, "absent");
+    EXPECT_FALSE(fs::exists(folder_ / "new")) << "a folder for nothing";
+    EXPECT_FALSE(fs::exists(folder_ / "deep/er"));
+    EXPECT_TRUE(fs::exists(folder_ / "mine")) << "the user's own";
     EXPECT_EQ(1, Run("config >/dev/full 2>/dev/null; exit $?; true").code);
 }
 
