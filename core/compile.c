@@ -164,7 +164,8 @@ static eg_status prepare(egi_plan *p)
         if (node->dead)
             continue;
         egi_kernel *kernel = &p->kernels[p->n_kernels];
-        *kernel = (egi_kernel){.op = node->op, .args = node->args, .t = p->t, .device = d};
+        *kernel =
+            (egi_kernel){.op = node->op, .args = node->args, .t = p->t, .device = d, .threads = p->context->threads};
         EG_TRY(d->type->prepare(d, kernel));
         p->n_kernels++;
         if (kernel->scratch_bytes > p->scratch_bytes)

@@ -1,6 +1,7 @@
 #include "core/context.h"
 
 #include "core/device.h"
+#include "core/team.h"
 
 #include <sched.h>
 #include <stdarg.h>
@@ -74,21 +75,31 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
         return egi_fail(EG_ERR_NOMEM, "context: no memory");
     *c = (eg_context){.allocator = allocator, .seed = o->seed, .log = o->log, .log_user = o->log_user};
     c->threads = o->threads ? o->threads : available_threads();
-    const eg_status status = type->create(&c->device, c);
+    eg_status status = type->create(&c->device, c);
+    if (status == EG_OK)
+        status = egi_context_set_threads(c, c->threads);
     if (status != EG_OK) {
+        if (c->device)
+            type->destroy(c->device);
         allocator.release(allocator.user, c);
         return status;
     }
-    egi_context_set_threads(c, c->threads);
     *out = c;
     return EG_OK;
 }
 
-void egi_context_set_threads(eg_context *c, int threads)
+eg_status egi_context_set_threads(eg_context *c, int threads)
 {
+    if (!c->team || threads != c->threads) {
+        egi_team *team;
+        EG_TRY(egi_team_create(&team, c, threads));
+        egi_team_free(c->team);
+        c->team = team;
+    }
     c->threads = threads;
     snprintf(c->description, sizeof c->description, "%s, %d thread%s, %s", c->device->type->name, threads,
              threads == 1 ? "" : "s", c->device->description);
+    return EG_OK;
 }
 
 void eg_context_free(eg_context *c)
@@ -96,6 +107,7 @@ void eg_context_free(eg_context *c)
     if (!c)
         return;
     c->device->type->destroy(c->device);
+    egi_team_free(c->team);
     c->allocator.release(c->allocator.user, c);
 }
 

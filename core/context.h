@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 typedef struct egi_device egi_device;
+typedef struct egi_team egi_team;
 typedef struct egi_device_type egi_device_type;
 
 struct eg_context {
@@ -15,6 +16,7 @@ struct eg_context {
     uint64_t seed;
     int threads;
     egi_device *device; /* owned */
+    egi_team *team;     /* owned: the threads; core/team.h */
     char description[256];
     eg_log_fn log;
     void *log_user;
@@ -25,8 +27,8 @@ struct eg_context {
 /** eg_context_create() with the list of devices, which only api/ knows. `types` ends with NULL. */
 eg_status egi_context_create(eg_context **out, const eg_context_options *options, const egi_device_type *const *types);
 
-/** Sets how many threads kernels use from now on; 1 to 1024. */
-void egi_context_set_threads(eg_context *context, int threads);
+/** Sets how many threads kernels that are prepared from now on use; 1 to 1024. Errors: NOMEM. */
+EG_MUST_USE eg_status egi_context_set_threads(eg_context *context, int threads);
 
 /** `count * size` bytes, zeroed, aligned to 64. A count of 0 gives a block too. Errors: NOMEM (also when the product
  * overflows). */

@@ -1,4 +1,5 @@
 /* Batches: stored bytes become what the network sees. Nothing allocates: this runs in every training step. */
+#include "core/team.h"
 #include "data/preprocess.h"
 
 #include <string.h>
@@ -117,6 +118,26 @@ static void convert_example(const conversion *c, const eg_dataset *d, int input,
         convert_floats(c, (const float *)d->x[input] + example * n, to, n);
 }
 
+/* Examples of a batch, `n` values each, cut into pieces. */
+typedef struct filling {
+    const conversion *c;
+    const eg_dataset *d;
+    const int64_t *index;
+    int input;
+    int64_t count, n, pieces;
+    float *dst;
+} filling;
+
+static void fill_piece(void *arg, int64_t piece, int thread)
+{
+    (void)thread;
+    const filling *f = arg;
+    int64_t from, to;
+    egi_team_share(f->count, 1, piece, f->pieces, &from, &to);
+    for (int64_t i = from; i < to; i++)
+        convert_example(f->c, f->d, f->input, f->index[i], f->dst + i * f->n, f->n);
+}
+
 eg_status egi_batch_fill(const eg_dataset *d, int input, const int64_t *index, int64_t count, const egi_preprocess *p,
                          const egi_shape *wanted, float *dst)
 {
@@ -128,9 +149,8 @@ eg_status egi_batch_fill(const eg_dataset *d, int input, const int64_t *index, i
             return egi_fail(EG_ERR_ARG, "%s: no example %lld, the set has %lld", d->name, (long long)index[i],
                             (long long)d->n);
     const int64_t n = egi_shape_count(&d->shape[input]);
-    const int threads = count * n >= PARALLEL_FROM ? d->context->threads : 1;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t i = 0; i < count; i++)
-        convert_example(&c, d, input, index[i], dst + i * n, n);
+    filling f = {.c = &c, .d = d, .input = input, .index = index, .count = count, .n = n, .dst = dst};
+    f.pieces = count * n >= PARALLEL_FROM ? 2 * (int64_t)d->context->threads : 1;
+    egi_team_run(d->context->team, d->context->threads, f.pieces, fill_piece, &f);
     return EG_OK;
 }

@@ -1,5 +1,6 @@
 /* Which examples to remember. */
 #include "core/rng.h"
+#include "core/team.h"
 #include "data/classes.h"
 
 #include <math.h>
@@ -111,16 +112,32 @@ static int64_t closest(const herd *h, int64_t k)
     return best;
 }
 
-static void choose(herd *h, const int64_t *members, int64_t *index, int64_t take, int threads)
+typedef struct adding {
+    herd *h;
+    const double *added;
+    int64_t pieces;
+} adding;
+
+static void add_piece(void *arg, int64_t piece, int thread)
+{
+    (void)thread;
+    const adding *a = arg;
+    herd *h = a->h;
+    int64_t from, to;
+    egi_team_share(h->n, 1, piece, a->pieces, &from, &to);
+    for (int64_t i = from; i < to; i++)
+        h->to_sum[i] += dot(h->phi + i * h->dim, a->added, h->dim);
+}
+
+static void choose(herd *h, const int64_t *members, int64_t *index, int64_t take, eg_context *c)
 {
     for (int64_t k = 1; k <= take; k++) {
         const int64_t best = closest(h, k);
-        const double *added = h->phi + best * h->dim;
+        adding a = {.h = h, .added = h->phi + best * h->dim};
+        a.pieces = h->n * h->dim > (1 << 16) ? 2 * (int64_t)c->threads : 1;
         h->chosen[best] = true;
         index[k - 1] = members[best];
-#pragma omp parallel for num_threads(threads) schedule(static) if (h->n * h->dim > (1 << 16))
-        for (int64_t i = 0; i < h->n; i++)
-            h->to_sum[i] += dot(h->phi + i * h->dim, added, h->dim);
+        egi_team_run(c->team, c->threads, a.pieces, add_piece, &a);
     }
 }
 
@@ -166,7 +183,7 @@ static eg_status herding(int64_t *index, const int64_t *take, const egi_groups *
         if (take[k] == 0)
             continue;
         load_class(&h, features, members);
-        choose(&h, members, index, take[k], d->context->threads);
+        choose(&h, members, index, take[k], d->context);
         index += take[k];
     }
     free_herd(&h, d->context);

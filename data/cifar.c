@@ -1,5 +1,6 @@
 /* CIFAR-10 and CIFAR-100, binary version (cs.toronto.edu/~kriz/cifar.html): records of 1 or 2 label bytes and 3 x 32 x
  * 32 planar pixels. */
+#include "core/team.h"
 #include "data/reader.h"
 
 #include <stdio.h>
@@ -106,6 +107,24 @@ static void read_file(outcome *out, eg_dataset *d, egi_file *f, const layout *l,
         snprintf(out->message, sizeof out->message, "%s", eg_last_message());
 }
 
+typedef struct reading {
+    outcome *outcomes;
+    eg_dataset *d;
+    egi_file *files;
+    const layout *l;
+    const int64_t *first, *counts;
+    unsigned char *pieces; /* `piece_bytes` a file */
+    size_t piece_bytes;
+} reading;
+
+static void read_one(void *arg, int64_t i, int thread)
+{
+    (void)thread;
+    const reading *r = arg;
+    read_file(&r->outcomes[i], r->d, &r->files[i], r->l, r->first[i], r->counts[i],
+              r->pieces + (size_t)i * r->piece_bytes);
+}
+
 /* The files at the same time: inflating is all the work. Nothing in there allocates from the context. */
 static eg_status read_opened(eg_dataset *d, egi_file *files, const int64_t *counts, int n_files, const layout *l)
 {
@@ -123,9 +142,10 @@ static eg_status read_opened(eg_dataset *d, egi_file *files, const int64_t *coun
     }
     for (int i = 1; i < n_files; i++)
         first[i] = first[i - 1] + counts[i - 1];
-#pragma omp parallel for num_threads(d->context->threads) schedule(dynamic, 1) if (n_files > 1)
-    for (int i = 0; i < n_files; i++)
-        read_file(&outcomes[i], d, &files[i], l, first[i], counts[i], pieces + (size_t)i * piece_bytes);
+    reading r = {.outcomes = outcomes, .d = d, .files = files, .l = l, .first = first, .counts = counts};
+    r.pieces = pieces;
+    r.piece_bytes = piece_bytes;
+    egi_team_run(d->context->team, d->context->threads, n_files, read_one, &r);
     for (int i = 0; i < n_files && status == EG_OK; i++)
         if (outcomes[i].status != EG_OK)
             status = egi_fail(outcomes[i].status, "%s", outcomes[i].message);

@@ -1,5 +1,6 @@
 /* Examples of one set that another has too: a hash table of 128-bit hashes of the stored bytes, and a comparison on
  * every hit. */
+#include "core/team.h"
 #include "data/dataset.h"
 
 #include <string.h>
@@ -56,15 +57,31 @@ static const unsigned char *example_at(const eg_dataset *d, int input, int64_t i
     return (const unsigned char *)d->x[input] + (size_t)i * example_bytes(d, input);
 }
 
-static void hash_all(hash128 *out, const eg_dataset *d)
+typedef struct hashing {
+    hash128 *out;
+    const eg_dataset *d;
+} hashing;
+
+#define HASHED 1024 /* examples a piece */
+
+static void hash_piece(void *arg, int64_t piece, int thread)
 {
-#pragma omp parallel for num_threads(d->context->threads) schedule(static)
-    for (int64_t i = 0; i < d->n; i++) {
+    (void)thread;
+    const hashing *w = arg;
+    const eg_dataset *d = w->d;
+    const int64_t end = (piece + 1) * HASHED < d->n ? (piece + 1) * HASHED : d->n;
+    for (int64_t i = piece * HASHED; i < end; i++) {
         hash128 h = {0, 0};
         for (int k = 0; k < d->n_inputs; k++)
             h = hash_bytes(h, example_at(d, k, i), example_bytes(d, k));
-        out[i] = h;
+        w->out[i] = h;
     }
+}
+
+static void hash_all(hash128 *out, const eg_dataset *d)
+{
+    hashing w = {.out = out, .d = d};
+    egi_team_run(d->context->team, d->context->threads, (d->n + HASHED - 1) / HASHED, hash_piece, &w);
 }
 
 static bool equal_examples(const eg_dataset *a, int64_t i, const eg_dataset *b, int64_t j)

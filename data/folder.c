@@ -1,8 +1,10 @@
 /* PNG and JPEG files: a folder per class (with train/ and test/ above them or not), a flat folder without labels, or a
  * single file. */
+#include "core/team.h"
 #include "data/image.h"
 #include "data/reader.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
 
@@ -240,21 +242,53 @@ static eg_status image_error(const char *path, const char *why)
     return egi_fail(EG_ERR_DATA, "%s: %s", path, why);
 }
 
-static int64_t lower(int64_t a, int64_t b)
+/* Files of a list, a few a piece; `failed` is the first that could not be read. */
+typedef struct pictures {
+    const image_list *l;
+    egi_image *sizes; /* (n): where probed */
+    const egi_image *image;
+    uint8_t *x; /* where decoded */
+    atomic_llong failed;
+} pictures;
+
+#define PICTURES 8 /* a piece */
+
+static bool read_picture(const pictures *p, int64_t i)
 {
-    return a < b ? a : b;
+    char why[EGI_IMAGE_WHY] = "";
+    if (!p->x)
+        return egi_image_probe(&p->sizes[i], p->l->paths[i], why);
+    const int64_t bytes = p->image->width * p->image->height * p->image->channels;
+    return egi_image_decode(p->image, p->l->paths[i], p->x + i * bytes, why);
+}
+
+static void read_piece(void *arg, int64_t piece, int thread)
+{
+    (void)thread;
+    pictures *p = arg;
+    const int64_t end = (piece + 1) * PICTURES < p->l->n ? (piece + 1) * PICTURES : p->l->n;
+    for (int64_t i = piece * PICTURES; i < end; i++) {
+        if (read_picture(p, i))
+            continue;
+        long long first = atomic_load(&p->failed);
+        while (i < first && !atomic_compare_exchange_weak(&p->failed, &first, i))
+            continue;
+    }
+}
+
+/* The first file that failed; l->n: none. */
+static int64_t read_pictures(pictures *p, eg_context *c)
+{
+    atomic_init(&p->failed, p->l->n);
+    egi_team_run(c->team, c->threads, (p->l->n + PICTURES - 1) / PICTURES, read_piece, p);
+    return atomic_load(&p->failed);
 }
 
 /* Sizes of all files; the first failure is asked again on this thread for its words. */
-static eg_status probe_all(egi_image *sizes, const image_list *l, int threads)
+static eg_status probe_all(egi_image *sizes, const image_list *l, eg_context *c)
 {
-    int64_t failed = l->n;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 32) reduction(min : failed) if (l->n > 64)
-    for (int64_t i = 0; i < l->n; i++) {
-        char why[EGI_IMAGE_WHY] = "";
-        if (!egi_image_probe(&sizes[i], l->paths[i], why))
-            failed = lower(failed, i);
-    }
+    pictures p = {.l = l, .sizes = sizes};
+    const int64_t failed = read_pictures(&p, c);
     if (failed == l->n)
         return EG_OK;
     char why[EGI_IMAGE_WHY] = "changed while it was read";
@@ -278,16 +312,11 @@ static eg_status common_size(egi_image *out, const egi_image *sizes, const image
     return EG_OK;
 }
 
-static eg_status decode_all(uint8_t *x, const egi_image *image, const image_list *l, int threads)
+static eg_status decode_all(uint8_t *x, const egi_image *image, const image_list *l, eg_context *c)
 {
     const int64_t bytes = image->width * image->height * image->channels;
-    int64_t failed = l->n;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 8) reduction(min : failed) if (l->n > 8)
-    for (int64_t i = 0; i < l->n; i++) {
-        char why[EGI_IMAGE_WHY] = "";
-        if (!egi_image_decode(image, l->paths[i], x + i * bytes, why))
-            failed = lower(failed, i);
-    }
+    pictures p = {.l = l, .image = image, .x = x};
+    const int64_t failed = read_pictures(&p, c);
     if (failed == l->n)
         return EG_OK;
     char why[EGI_IMAGE_WHY] = "changed while it was read";
@@ -299,13 +328,13 @@ static eg_status read_pixels(eg_dataset *d, const image_list *l)
 {
     egi_image *sizes, image = {0};
     EG_TRY(egi_alloc(&sizes, d->context, l->n, sizeof *sizes));
-    eg_status status = probe_all(sizes, l, d->context->threads);
+    eg_status status = probe_all(sizes, l, d->context);
     if (status == EG_OK)
         status = common_size(&image, sizes, l);
     egi_free(d->context, sizes);
     EG_TRY(status);
     EG_TRY(egi_fill_input(d, 0, EGI_U8, &EGI_SHAPE(image.height, image.width, image.channels)));
-    return decode_all(d->x[0], &image, l, d->context->threads);
+    return decode_all(d->x[0], &image, l, d->context);
 }
 
 /* The list's arrays become the data set's, which also frees them after a failure. */

@@ -513,9 +513,7 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
     if (strcmp(r->run.device, "auto") != 0 && strcmp(r->run.device, have) != 0)
         return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", have, r->run.device);
     context->seed = (uint64_t)r->run.seed;
-    if (r->run.threads > 0)
-        egi_context_set_threads(context, (int)r->run.threads);
-    return EG_OK;
+    return r->run.threads > 0 ? egi_context_set_threads(context, (int)r->run.threads) : EG_OK;
 }
 
 /* --- the schema --------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,7 @@
 #include "finetune/eval.h"
 
+#include "core/team.h"
+
 #include "finetune/tasks.h"
 
 #include <math.h>
@@ -358,11 +360,27 @@ static eg_status check_set(const egi_evaluator *e, const egi_eval_set *set)
     return EG_OK;
 }
 
+typedef struct judging {
+    egi_evaluator *e;
+    const judge *j;
+    const int64_t *index;
+    int64_t n, pieces;
+} judging;
+
+static void judge_piece(void *arg, int64_t piece, int thread)
+{
+    (void)thread;
+    const judging *w = arg;
+    int64_t from, to;
+    egi_team_share(w->n, 1, piece, w->pieces, &from, &to);
+    for (int64_t i = from; i < to; i++)
+        judge_row(w->e, w->j, i, w->index[i]);
+}
+
 static void judge_batch(egi_evaluator *e, const judge *j, const int64_t *index, int64_t n)
 {
-#pragma omp parallel for num_threads(e->context->threads) schedule(static) if (n * j->k > 4096)
-    for (int64_t i = 0; i < n; i++)
-        judge_row(e, j, i, index[i]);
+    judging w = {.e = e, .j = j, .index = index, .n = n, .pieces = n * j->k > 4096 ? e->context->threads : 1};
+    egi_team_run(e->context->team, e->context->threads, w.pieces, judge_piece, &w);
 }
 
 static double now(void)

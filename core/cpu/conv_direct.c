@@ -129,16 +129,14 @@ static inline EGI_SIMD_BODY void grey_8_body(const tile *t, const float *x, floa
 }
 EGI_SIMD(grey_8, (const tile *t, const float *x, float *y, int64_t step), (t, x, y, step))
 
-#define SHUFFLE __builtin_shufflevector
-
 /* Sums over the lanes of four vectors: a tree that never leaves the registers. */
 static inline EGI_SIMD_BODY void lanes_of_four(const egi_vec *s, float *sums)
 {
-#define PAIR(a, b) (SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) + SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
+#define PAIR(a, b) (EGI_SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) + EGI_SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
     const egi_vec a = PAIR(s[0], s[1]), b = PAIR(s[2], s[3]);
 #undef PAIR
-    const egi_vec four = SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-    const egi_vec all = four + SHUFFLE(four, four, 4, 5, 6, 7, 0, 1, 2, 3);
+    const egi_vec four = EGI_SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + EGI_SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    const egi_vec all = four + EGI_SHUFFLE(four, four, 4, 5, 6, 7, 0, 1, 2, 3);
     for (int i = 0; i < 4; i++)
         sums[i] = all[i];
 }
@@ -344,7 +342,7 @@ static void sample_part(const egi_direct *d, const float *image, float *y, const
     for (int i = 0; i < d->n_passes; i++) {
         const egi_direct_pass *p = &d->passes[i];
         int64_t from, to;
-        egi_cpu_share(p->rows * p->cols, p->cols, part, d->parts, &from, &to);
+        egi_team_share(p->rows * p->cols, p->cols, part, d->parts, &from, &to);
         const int64_t step = (d->chunk + p->cols - 1) / p->cols * p->cols;
         for (; from < to; from += step)
             chunk(d, p, image, y, w, bias, from, to - from < step ? to : from + step);
@@ -396,7 +394,6 @@ static const float *weights_of(egi_direct *d, float *scratch, int64_t version)
     if (d->kept && d->version == version)
         return d->kept;
     float *packed = d->kept ? d->kept : scratch;
-#pragma omp parallel for schedule(static) num_threads(d->threads) if (d->packed_size > 32768)
     for (int64_t tap = 0; tap < d->n_taps; tap++)
         if (d->layout == EGI_DIRECT_BY_ROWS)
             pack_dots(d, tap, packed);
@@ -416,27 +413,40 @@ static const float *bias_of(const egi_direct *d, float *scratch)
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
+/* Samples, or parts of them, cut into pieces. */
+typedef struct job {
+    const egi_direct *d;
+    const float *w, *bias;
+    float *frames; /* one a thread */
+    int64_t units, pieces;
+} job;
+
+static void run_piece(void *arg, int64_t piece, int thread)
+{
+    const job *j = arg;
+    const egi_direct *d = j->d;
+    const bool copies = egi_direct_copies(&d->frame);
+    float *copy = j->frames + thread * egi_direct_frame_size(&d->frame);
+    int64_t from, to;
+    egi_team_share(j->units, 1, piece, j->pieces, &from, &to);
+    if (copies)
+        egi_direct_frame_clear(&d->frame, copy);
+    for (int64_t u = from; u < to; u++) {
+        const int64_t sample = u / d->parts;
+        const float *x = d->x + sample * d->frame.h * d->frame.w * d->frame.c;
+        if (copies)
+            egi_direct_frame_fill(&d->frame, x, copy);
+        sample_part(d, copies ? copy : x, d->y + sample * d->y_size, j->w, j->bias, (int)(u % d->parts));
+    }
+}
+
 eg_status egi_direct_run_kernel(const egi_kernel *k, const egi_control *control)
 {
     egi_direct *d = k->state;
     float *scratch = k->scratch;
     const float *w = weights_of(d, scratch, control->weights_version), *bias = bias_of(d, scratch);
-    const bool copies = egi_direct_copies(&d->frame);
-    const int64_t x_size = d->frame.h * d->frame.w * d->frame.c, units = d->samples * d->parts;
-#pragma omp parallel for schedule(static, 1) num_threads(d->threads)
-    for (int thread = 0; thread < d->threads; thread++) {
-        float *copy = scratch + d->frames_at + thread * egi_direct_frame_size(&d->frame);
-        int64_t from, to;
-        egi_cpu_share(units, 1, thread, d->threads, &from, &to);
-        if (copies && from < to)
-            egi_direct_frame_clear(&d->frame, copy);
-        for (int64_t u = from; u < to; u++) {
-            const int64_t sample = u / d->parts;
-            const float *x = d->x + sample * x_size;
-            if (copies)
-                egi_direct_frame_fill(&d->frame, x, copy);
-            sample_part(d, copies ? copy : x, d->y + sample * d->y_size, w, bias, (int)(u % d->parts));
-        }
-    }
+    job j = {.d = d, .w = w, .bias = bias, .frames = scratch + d->frames_at, .units = d->samples * d->parts};
+    j.pieces = egi_cpu_pieces(k, j.units, d->y_size / d->parts * d->n_taps * d->in / 4);
+    egi_cpu_run(k, j.pieces, run_piece, &j);
     return EG_OK;
 }

@@ -13,7 +13,7 @@ typedef struct direct_dw {
     int64_t n_rows, f, width; /* width: f in whole vectors */
     int64_t oh, ow, in_row, in_col, chunk; /* chunk: output rows that fit the first cache together with their input */
     int64_t samples;
-    int parts, threads;
+    int parts, shares;    /* of a sample; of the samples, each with sums of its own */
     bool square, gathers; /* gathers: dy is copied block by block */
     const float *x, *dy;
     float *dw, *db;
@@ -154,14 +154,15 @@ static const float *gradient_of(const direct_dw *d, int64_t sample, float *scrat
     return sample < first ? d->dy + sample * size : scratch + d->ends_at + (sample - first) * size;
 }
 
-static void share(const direct_dw *d, float *scratch, int thread)
+/* Share `piece` of the samples, with sums of its own. */
+static void share(const direct_dw *d, float *scratch, int64_t piece, int thread)
 {
-    float *copy = scratch + thread * egi_direct_frame_size(&d->frame), *sums = scratch + d->sums_at + thread * d->sums;
+    float *copy = scratch + thread * egi_direct_frame_size(&d->frame), *sums = scratch + d->sums_at + piece * d->sums;
     float *block = scratch + d->blocks_at + thread * d->chunk * d->ow * WIDE;
     const bool copies = egi_direct_copies(&d->frame);
     const int64_t all = (d->n_rows + 1) * d->width;
     int64_t from, to;
-    egi_cpu_share(d->samples * d->parts, 1, thread, d->threads, &from, &to);
+    egi_team_share(d->samples * d->parts, 1, piece, d->shares, &from, &to);
     memset(sums, 0, (size_t)d->sums * sizeof *sums);
     if (copies && from < to)
         egi_direct_frame_clear(&d->frame, copy);
@@ -169,7 +170,7 @@ static void share(const direct_dw *d, float *scratch, int thread)
         const int64_t sample = u / d->parts;
         const float *x = d->x + sample * d->frame.h * d->frame.w * d->frame.c;
         int64_t begin, end;
-        egi_cpu_share(d->oh, 1, (int)(u % d->parts), d->parts, &begin, &end);
+        egi_team_share(d->oh, 1, u % d->parts, d->parts, &begin, &end);
         if (copies)
             egi_direct_frame_fill(&d->frame, x, copy);
         sample_rows(d, copies ? copy : x, gradient_of(d, sample, scratch), sums, block, begin, end);
@@ -180,19 +181,37 @@ static void share(const direct_dw *d, float *scratch, int thread)
     }
 }
 
-/* One row of the result: the threads' sums in their order. */
+/* One row of the result: the shares' sums in their order. */
 static void gather(const direct_dw *d, const float *scratch, int64_t row, float *out)
 {
     const float *sums = scratch + d->sums_at + (d->square ? d->sums / 2 : 0) + row * d->width;
     if (!d->square)
         memset(out, 0, (size_t)d->f * sizeof *out);
-    for (int thread = 0; thread < d->threads; thread++)
-        add(sums + thread * d->sums, d->f, out);
+    for (int i = 0; i < d->shares; i++)
+        add(sums + i * d->sums, d->f, out);
+}
+
+typedef struct job {
+    const direct_dw *d;
+    float *scratch;
+} job;
+
+static void run_share(void *arg, int64_t piece, int thread)
+{
+    const job *j = arg;
+    share(j->d, j->scratch, piece, thread);
+}
+
+static void gather_part(const egi_kernel *k, const egi_control *control, int64_t begin, int64_t end)
+{
+    (void)control;
+    const direct_dw *d = k->state;
+    for (int64_t row = begin; row < end; row++)
+        gather(d, k->scratch, row, d->dw + row * d->f);
 }
 
 static eg_status run(const egi_kernel *k, const egi_control *control)
 {
-    (void)control;
     const direct_dw *d = k->state;
     float *scratch = k->scratch;
     const int64_t size = d->oh * d->ow * d->f, copied = d->ends * size;
@@ -200,12 +219,8 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
         memcpy(scratch + d->ends_at, d->dy + d->samples * size - copied, (size_t)copied * sizeof(float));
         memset(scratch + d->ends_at + copied, 0, EGI_LANES * sizeof(float));
     }
-#pragma omp parallel for schedule(static, 1) num_threads(d->threads)
-    for (int thread = 0; thread < d->threads; thread++)
-        share(d, scratch, thread);
-#pragma omp parallel for schedule(static) num_threads(d->threads) if (d->n_rows * d->f > 8192)
-    for (int64_t row = 0; row < d->n_rows; row++)
-        gather(d, scratch, row, d->dw + row * d->f);
+    egi_cpu_run(k, d->shares, run_share, &(job){.d = d, .scratch = scratch});
+    egi_cpu_split(k, control, d->n_rows, d->f * d->shares, gather_part);
     if (d->db)
         gather(d, scratch, d->n_rows, d->db);
     return EG_OK;
@@ -250,23 +265,24 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
         egi_free(device->context, d);
         return status;
     }
-    d->threads = device->context->threads;
     d->samples = s->n;
-    d->parts = d->square ? 1 : egi_direct_parts(s->n, d->threads); /* a sample's square wants all of the sample */
+    d->parts = d->square ? 1 : egi_direct_parts(s->n, out->threads); /* a sample's square wants all of the sample */
     d->f = s->f;
     d->width = (s->f + EGI_LANES - 1) / EGI_LANES * EGI_LANES;
     d->oh = s->oh;
     d->ow = s->ow;
     geometry(d, s, g);
     d->sums = (d->n_rows + 1) * d->width * (d->square ? 2 : 1);
-    d->sums_at = egi_direct_copies(&d->frame) ? d->threads * egi_direct_frame_size(&d->frame) : 0;
+    const int64_t few = 8192; /* sums that are cheap to add up: more shares then balance the threads */
+    d->shares = out->threads * (out->threads > 1 && d->n_rows * d->width < few ? 2 : 1);
+    d->sums_at = egi_direct_copies(&d->frame) ? out->threads * egi_direct_frame_size(&d->frame) : 0;
     d->gathers = d->f > WIDE;
     if (d->f != d->width) {
         const int64_t size = s->oh * s->ow * s->f, reached = (EGI_LANES - 1 + size - 1) / size + 1;
         d->ends = reached < s->n ? reached : s->n;
     }
-    d->blocks_at = d->sums_at + d->threads * d->sums;
-    d->ends_at = d->blocks_at + (d->gathers ? d->threads * d->chunk * d->ow * WIDE : 0);
+    d->blocks_at = d->sums_at + d->shares * d->sums;
+    d->ends_at = d->blocks_at + (d->gathers ? out->threads * d->chunk * d->ow * WIDE : 0);
     out->scratch_bytes = (size_t)(d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES) * sizeof(float);
     out->state = d;
     out->run = run;

@@ -1,7 +1,6 @@
 /* 1x1 convolutions are products of matrices: (pixels, c) x (c, f). Where the stride skips pixels, those that are used
  * are gathered first; oneDNN's own strided 1x1 gradients read past the end of their input. */
 #include "core/cpu/finish.h"
-#include "core/cpu/parallel.h"
 #include "core/cpu/product.h"
 #include "core/ops/conv2d.h"
 
@@ -44,40 +43,56 @@ static inline float *pixel(const pointwise *p, int64_t row, int64_t j)
     return p->image + ((n * p->d.h + i * p->stride[0]) * p->d.w + j * p->stride[1]) * p->d.c;
 }
 
-/* The used pixels, one after the other. */
-static const float *gather(const egi_kernel *k, const pointwise *p)
+/* Between the image and its used pixels, one after the other. */
+typedef struct moving {
+    const pointwise *p;
+    float *pixels;
+} moving;
+
+static void gather_sample(void *arg, int64_t n, int thread)
 {
-    float *to = k->scratch;
-    const int64_t rows = p->d.n * p->d.oh;
-    const int threads = egi_cpu_threads(k);
-    if (p->dense)
-        return p->image;
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t row = 0; row < rows; row++)
+    (void)thread;
+    const moving *m = arg;
+    const pointwise *p = m->p;
+    for (int64_t row = n * p->d.oh; row < (n + 1) * p->d.oh; row++)
         for (int64_t j = 0; j < p->d.ow; j++)
-            memcpy(to + (row * p->d.ow + j) * p->d.c, pixel(p, row, j), (size_t)p->d.c * sizeof *to);
-    return to;
+            memcpy(m->pixels + (row * p->d.ow + j) * p->d.c, pixel(p, row, j), (size_t)p->d.c * sizeof(float));
 }
 
-/* Writes them back, with zeros at the pixels that are not used. */
-static void scatter(const egi_kernel *k, const pointwise *p, const float *from)
+static const float *gather(const egi_kernel *k, const pointwise *p)
 {
-    const int64_t line = p->d.w * p->d.c, lines = p->d.n * p->d.h;
-    const int threads = egi_cpu_threads(k);
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t r = 0; r < lines; r++) {
-        memset(p->image + r * line, 0, (size_t)line * sizeof *from);
-        const int64_t n = r / p->d.h, h = r % p->d.h, row = n * p->d.oh + h / p->stride[0];
-        for (int64_t j = 0; h % p->stride[0] == 0 && h / p->stride[0] < p->d.oh && j < p->d.ow; j++)
-            memcpy(pixel(p, row, j), from + (row * p->d.ow + j) * p->d.c, (size_t)p->d.c * sizeof *from);
-    }
+    moving m = {.p = p, .pixels = k->scratch};
+    if (p->dense)
+        return p->image;
+    egi_cpu_run(k, p->d.n, gather_sample, &m);
+    return m.pixels;
+}
+
+/* With zeros at the pixels that are not used. */
+static void scatter_sample(void *arg, int64_t n, int thread)
+{
+    (void)thread;
+    const moving *m = arg;
+    const pointwise *p = m->p;
+    const int64_t size = p->d.h * p->d.w * p->d.c;
+    memset(p->image + n * size, 0, (size_t)size * sizeof(float));
+    for (int64_t row = n * p->d.oh; row < (n + 1) * p->d.oh; row++)
+        for (int64_t j = 0; j < p->d.ow; j++)
+            memcpy(pixel(p, row, j), m->pixels + (row * p->d.ow + j) * p->d.c, (size_t)p->d.c * sizeof(float));
 }
 
 /* The three products; `pixels` are the used pixels of the image. Their scratch lies behind the gathered pixels. */
 static egi_product forward(const egi_kernel *k, const egi_conv2d *a, const pointwise *p, const float *pixels)
 {
-    return (egi_product){
-        .m = p->pixels, .n = p->d.f, .k = p->d.c, .a = pixels, .b = k->t[a->w].data, .c = k->t[a->y].data};
+    return (egi_product){.m = p->pixels,
+                         .n = p->d.f,
+                         .k = p->d.c,
+                         .a = pixels,
+                         .b = k->t[a->w].data,
+                         .bias = k->t[a->b].data,
+                         .act = a->act,
+                         .alpha = a->alpha,
+                         .c = k->t[a->y].data};
 }
 
 static egi_product towards_input(const egi_kernel *k, const egi_conv2d_dx *a, const pointwise *p, float *pixels)
@@ -103,11 +118,7 @@ static eg_status run_forward(const egi_kernel *k, const egi_control *control)
     const egi_conv2d *a = k->args;
     const pointwise p = of(k->t, a->x, a->w, a->y, &a->g);
     const egi_product product = forward(k, a, &p, gather(k, &p));
-    EG_TRY(egi_cpu_multiply(k, &product, (float *)k->scratch + gathered(&p)));
-    if (a->b == EGI_NONE)
-        egi_cpu_activate(k, product.c, p.pixels * p.d.f, a->act, a->alpha);
-    else
-        egi_cpu_finish(k, product.c, k->t[a->b].data, p.pixels, p.d.f, a->act, a->alpha);
+    egi_cpu_multiply(k, &product, (float *)k->scratch + gathered(&p));
     return EG_OK;
 }
 
@@ -117,9 +128,9 @@ static eg_status run_dx(const egi_kernel *k, const egi_control *control)
     const egi_conv2d_dx *a = k->args;
     const pointwise p = of(k->t, a->dx, a->w, a->dy, &a->g);
     const egi_product product = towards_input(k, a, &p, p.dense ? p.image : k->scratch);
-    EG_TRY(egi_cpu_multiply(k, &product, (float *)k->scratch + gathered(&p)));
+    egi_cpu_multiply(k, &product, (float *)k->scratch + gathered(&p));
     if (!p.dense)
-        scatter(k, &p, product.c);
+        egi_cpu_run(k, p.d.n, scatter_sample, &(moving){.p = &p, .pixels = product.c});
     return EG_OK;
 }
 
@@ -130,7 +141,7 @@ static eg_status run_dw(const egi_kernel *k, const egi_control *control)
     const pointwise p = of(k->t, a->x, a->dw, a->dy, &a->g);
     const egi_product product = of_kernel(k, a, &p, gather(k, &p));
     float *behind = (float *)k->scratch + gathered(&p);
-    EG_TRY(egi_cpu_multiply(k, &product, behind));
+    egi_cpu_multiply(k, &product, behind);
     if (a->db != EGI_NONE)
         egi_cpu_sum_columns(k, product.b, p.pixels, p.d.f, behind, k->t[a->db].data);
     return EG_OK;
@@ -155,7 +166,7 @@ eg_status egi_cpu_conv2d_pointwise(egi_device *device, egi_kernel *out)
     const egi_conv2d *a = out->args;
     const pointwise p = of(out->t, a->x, a->w, a->y, &a->g);
     const egi_product product = forward(out, a, &p, NULL);
-    return prepare(out, &p, &a->g, egi_cpu_product_scratch(&product), run_forward);
+    return prepare(out, &p, &a->g, egi_cpu_product_scratch(out, &product), run_forward);
 }
 
 eg_status egi_cpu_conv2d_dx_pointwise(egi_device *device, egi_kernel *out)
@@ -164,14 +175,15 @@ eg_status egi_cpu_conv2d_dx_pointwise(egi_device *device, egi_kernel *out)
     const egi_conv2d_dx *a = out->args;
     const pointwise p = of(out->t, a->dx, a->w, a->dy, &a->g);
     const egi_product product = towards_input(out, a, &p, NULL);
-    return prepare(out, &p, &a->g, egi_cpu_product_scratch(&product), run_dx);
+    return prepare(out, &p, &a->g, egi_cpu_product_scratch(out, &product), run_dx);
 }
 
 eg_status egi_cpu_conv2d_dw_pointwise(egi_device *device, egi_kernel *out)
 {
+    (void)device;
     const egi_conv2d_dw *a = out->args;
     const pointwise p = of(out->t, a->x, a->dw, a->dy, &a->g);
     const egi_product product = of_kernel(out, a, &p, NULL);
-    const int64_t copies = egi_cpu_product_scratch(&product), sums = p.d.f * device->context->threads;
+    const int64_t copies = egi_cpu_product_scratch(out, &product), sums = p.d.f * EGI_CPU_CHUNKS;
     return prepare(out, &p, &a->g, copies > sums ? copies : sums, run_dw);
 }

@@ -14,7 +14,6 @@ static eg_status begin(egi_device *device, egi_direct **out, int64_t positions)
 {
     egi_direct *d;
     EG_TRY(egi_alloc(&d, device->context, 1, sizeof *d));
-    d->threads = device->context->threads;
     d->version = -1; /* of no weights */
     eg_status status = egi_alloc(&d->runs, device->context, positions, sizeof *d->runs);
     if (status == EG_OK)
@@ -63,7 +62,7 @@ static eg_status finish(egi_device *device, egi_kernel *out, egi_direct *d)
     if (d->layout != EGI_DIRECT_PLAIN)
         d->packed_size = rows * (d->layout == EGI_DIRECT_BLOCKS ? vectors : round_up(d->out, EGI_DIRECT_DOTS));
     d->chunk = cache / d->passes[0].in_col > 96 ? cache / d->passes[0].in_col : 96;
-    d->parts = egi_direct_parts(d->samples, d->threads);
+    d->parts = egi_direct_parts(d->samples, out->threads);
     if (!d->transposed && d->packed_size) {
         const eg_status status = egi_alloc(&d->kept, device->context, d->packed_size, sizeof *d->kept);
         if (status != EG_OK) {
@@ -74,7 +73,7 @@ static eg_status finish(egi_device *device, egi_kernel *out, egi_direct *d)
     }
     d->bias_at = d->kept ? 0 : round_up(d->packed_size, 16);
     d->frames_at = d->bias_at + round_up(vectors, 16);
-    const int64_t frames = egi_direct_copies(&d->frame) ? d->threads * egi_direct_frame_size(&d->frame) : 0;
+    const int64_t frames = egi_direct_copies(&d->frame) ? out->threads * egi_direct_frame_size(&d->frame) : 0;
     out->scratch_bytes = (size_t)(d->frames_at + frames) * sizeof(float);
     out->state = d;
     out->run = egi_direct_run_kernel;

@@ -16,30 +16,12 @@ typedef struct egi_cpu {
 #include "core/cpu/fast.def"
 #undef EG_FAST
 
-/** Threads of an OpenMP region: `num_threads(egi_cpu_threads(kernel))`. */
-static inline int egi_cpu_threads(const egi_kernel *kernel)
-{
-    return kernel->device->context->threads;
-}
-
 /** Is every value of the kernel f32 (i32 and u8 are allowed: labels, indices)? The first question of a prepare
  * function. */
 bool egi_cpu_is_f32(const egi_kernel *kernel);
 
 /** What a prepare function returns for what it does not serve: the next in the list is asked. */
 #define EGI_CPU_DECLINE EG_ERR_UNSUPPORTED
-
-/** Part `part` of `parts` of [0, n), in multiples of `grain`: the fixed partition that keeps results the same bits. */
-static inline void egi_cpu_share(int64_t n, int64_t grain, int part, int parts, int64_t *begin, int64_t *end)
-{
-    const int64_t grains = (n + grain - 1) / grain;
-    *begin = grains * part / parts * grain;
-    *end = grains * (part + 1) / parts * grain;
-    if (*begin > n)
-        *begin = n;
-    if (*end > n)
-        *end = n;
-}
 
 /** EGI_SIMD(name, (float *y, int64_t n), (y, n)): makes `name` of a `static inline EGI_SIMD_BODY void name_body(...)`,
  * compiled for AVX2 with FMA and for the baseline, chosen by the processor. The compiler vectorises the body for each.

@@ -2,9 +2,6 @@
 
 #include "core/cpu/dnnl.h"
 
-#include <omp.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 
 static const egi_fast fast[] = {
@@ -31,16 +28,7 @@ static eg_status run_reference(const egi_kernel *k, const egi_control *control)
     return EG_OK;
 }
 
-/* oneDNN takes the team's size from the calling thread, now and when it makes a primitive; the caller's own setting
- * comes back after. */
-static int team_begin(const egi_device *device)
-{
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(device->context->threads);
-    return before;
-}
-
-static eg_status find(egi_device *device, egi_kernel *out)
+static eg_status prepare(egi_device *device, egi_kernel *out)
 {
     const egi_kernel blank = *out;
     for (const egi_fast *f = fast; f->op && !device->reference_only; f++) {
@@ -55,57 +43,12 @@ static eg_status find(egi_device *device, egi_kernel *out)
     return EG_OK;
 }
 
-static eg_status prepare(egi_device *device, egi_kernel *out)
-{
-    const int team = team_begin(device);
-    const eg_status status = find(device, out);
-    omp_set_num_threads(team);
-    return status;
-}
-
-/* oneDNN 2.6's matrix product keeps data below its stack pointer, where the frame of a signal handler overwrites it
- * (a timer signal every 300 us is enough to corrupt the heap). So asynchronous signals wait while kernels run: two
- * system calls a step. Threads inherit the mask. */
-static void signals_hold(sigset_t *before)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
-    sigset_t held;
-    sigfillset(&held);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&held, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &held, before);
-}
-
-static void signals_release(const sigset_t *before)
-{
-    pthread_sigmask(SIG_SETMASK, before, NULL);
-}
-
-static void team_meet(void)
-{
-#pragma omp barrier
-}
-
-/* Makes the threads of the team while signals are held, so that they never take one. */
-static void team_make(const eg_context *context)
-{
-    sigset_t before;
-    signals_hold(&before);
-#pragma omp parallel num_threads(context->threads)
-    team_meet();
-    signals_release(&before);
-}
-
 static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
 {
-    const int team = team_begin(device);
+    (void)device;
     eg_status status = EG_OK;
-    sigset_t before;
-    signals_hold(&before);
     for (int i = 0; i < n && status == EG_OK; i++)
         status = kernels[i].run(&kernels[i], control);
-    signals_release(&before);
-    omp_set_num_threads(team);
     return status;
 }
 
@@ -147,7 +90,6 @@ static eg_status create(egi_device **out, eg_context *context)
     EG_TRY(egi_alloc(&cpu, context, 1, sizeof *cpu));
     cpu->base.type = &egi_device_cpu;
     cpu->base.context = context;
-    team_make(context);
     const eg_status status = egi_dnnl_begin(cpu);
     if (status != EG_OK) {
         egi_free(context, cpu);

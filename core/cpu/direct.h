@@ -4,18 +4,12 @@
 #ifndef EGI_CPU_DIRECT_H
 #define EGI_CPU_DIRECT_H
 
-#include "core/cpu/cpu.h"
+#include "core/cpu/lanes.h"
+#include "core/cpu/parallel.h"
 #include "core/ops/conv2d.h"
 
-#define EGI_LANES         8
 #define EGI_DIRECT_DOTS   3  /* columns of a group in that layout */
 #define EGI_DIRECT_PASSES 16 /* of one convolution: one a phase of the stride */
-
-/** Eight floats; `egi_vec_at` is the same anywhere in memory. The compiler splits them where the processor has narrower
- * registers. */
-typedef float egi_vec __attribute__((vector_size(32)));
-typedef float egi_vec_at __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t egi_ivec __attribute__((vector_size(32)));
 
 /** A stretch of the padded image whose `count` floats meet as many consecutive rows of the weights. */
 typedef struct egi_direct_run {
@@ -75,7 +69,7 @@ typedef struct egi_direct {
     egi_direct_layout layout;
     bool transposed;                /* the kernel is (positions, out, in) */
     int64_t samples, y_size, chunk; /* chunk: pixels that are done for all channels before the next ones */
-    int parts, threads;
+    int parts;
     const float *x, *w, *b;
     float *y;
     egi_act act;

@@ -5,6 +5,8 @@
 
 #include "core/cpu/cpu.h"
 
+#include <signal.h>
+
 /** Makes engine and stream. Errors: DEVICE. */
 EG_MUST_USE eg_status egi_dnnl_begin(egi_cpu *cpu);
 void egi_dnnl_end(egi_cpu *cpu);
@@ -15,9 +17,15 @@ typedef struct egi_dnnl_text {
 } egi_dnnl_text;
 egi_dnnl_text egi_dnnl_describe(void);
 
-/** c = op(a) op(b) + beta c, row-major; lda, ldb: floats between the rows of a and b as they are stored.
- *  op(a): (m, k), op(b): (k, n), c: (m, n). Any size may be 0. Errors: DEVICE. */
-EG_MUST_USE eg_status egi_dnnl_sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                                     const float *b, int64_t ldb, float beta, float *c);
+/** Around every call that makes or runs a primitive. oneDNN takes the size of its OpenMP team from the calling thread;
+ * the caller's own setting comes back after. Its products keep data below their stack pointer, where the frame of a
+ * signal handler overwrites it (a timer signal every 300 us is enough to corrupt the heap): so signals wait, and the
+ * team's threads, which inherit the mask, never take one. */
+typedef struct egi_dnnl_guard {
+    sigset_t signals;
+    int threads;
+} egi_dnnl_guard;
+egi_dnnl_guard egi_dnnl_guard_begin(int threads);
+void egi_dnnl_guard_end(const egi_dnnl_guard *before);
 
 #endif

@@ -186,9 +186,11 @@ static void destroy(egi_device *device, egi_kernel *k)
 static eg_status execute(const egi_kernel *k, dnnl_primitive_t primitive, int n, const dnnl_exec_arg_t *args)
 {
     const egi_cpu *cpu = (const egi_cpu *)k->device;
+    const egi_dnnl_guard before = egi_dnnl_guard_begin(k->threads);
     dnnl_status_t status = dnnl_primitive_execute(primitive, cpu->stream, n, args);
     if (status == dnnl_success)
         status = dnnl_stream_wait(cpu->stream);
+    egi_dnnl_guard_end(&before);
     if (status != dnnl_success)
         return egi_fail(EG_ERR_DEVICE, "cpu: oneDNN failed in %s (%d)", k->op->name, (int)status);
     return EG_OK;
@@ -232,7 +234,7 @@ static eg_status run_forward(const egi_kernel *k, const egi_control *control)
                                     {DNNL_ARG_SCRATCHPAD, c->scratchpad},
                                     {DNNL_ARG_BIAS, c->bias}};
     EG_TRY(execute(k, c->primitive, c->bias ? 5 : 4, args));
-    egi_cpu_activate(k, k->t[a->y].data, egi_count(&k->t[a->y]), a->act, a->alpha);
+    egi_cpu_finish(k, k->t[a->y].data, NULL, egi_count(&k->t[a->y]), 1, a->act, a->alpha);
     return EG_OK;
 }
 
@@ -282,7 +284,9 @@ static eg_status prepare(egi_device *device, egi_kernel *out, direction dir, con
     EG_TRY(egi_alloc(&c, device->context, 1, sizeof *c));
     c->reorders_after = dir == BACKWARD_WEIGHTS;
     c->version = -1;
+    const egi_dnnl_guard before = egi_dnnl_guard_begin(out->threads);
     eg_status status = create(c, &s, dir, engine);
+    egi_dnnl_guard_end(&before);
     if (status == EG_OK)
         status = memory(&c->x, &s.x, engine, t[x].data);
     if (status == EG_OK)

@@ -1,6 +1,8 @@
 #include "core/cpu/dnnl.h"
 
 #include <dnnl.h>
+#include <omp.h>
+#include <pthread.h>
 #include <stdio.h>
 
 egi_dnnl_text egi_dnnl_describe(void)
@@ -30,4 +32,23 @@ void egi_dnnl_end(egi_cpu *cpu)
 {
     dnnl_stream_destroy(cpu->stream);
     dnnl_engine_destroy(cpu->engine);
+}
+
+egi_dnnl_guard egi_dnnl_guard_begin(int threads)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    egi_dnnl_guard before = {.threads = omp_get_max_threads()};
+    sigset_t held;
+    sigfillset(&held);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&held, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &held, &before.signals);
+    omp_set_num_threads(threads);
+    return before;
+}
+
+void egi_dnnl_guard_end(const egi_dnnl_guard *before)
+{
+    omp_set_num_threads(before->threads);
+    pthread_sigmask(SIG_SETMASK, &before->signals, NULL);
 }

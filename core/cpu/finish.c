@@ -27,18 +27,18 @@
         }                             \
     } while (0)
 
-#define WITH_BIAS(kind)                        \
-    for (int64_t i = 0; i < rows; i++, y += n) \
-        for (int64_t j = 0; j < n; j++)        \
+#define WITH_BIAS(kind)                           \
+    for (int64_t i = 0; i < rows; i++, y += step) \
+        for (int64_t j = 0; j < n; j++)           \
     y[j] = egi_v_act(kind, alpha, -1, 0, y[j] + b[j])
 
-static inline EGI_SIMD_BODY void bias_rows_body(float *y, const float *b, int64_t rows, int64_t n, egi_act act,
-                                                float alpha)
+static inline EGI_SIMD_BODY void bias_rows_body(float *y, int64_t step, const float *b, int64_t rows, int64_t n,
+                                                egi_act act, float alpha)
 {
     EACH_KIND(WITH_BIAS);
 }
-EGI_SIMD(bias_rows, (float *y, const float *b, int64_t rows, int64_t n, egi_act act, float alpha),
-         (y, b, rows, n, act, alpha))
+EGI_SIMD(bias_rows, (float *y, int64_t step, const float *b, int64_t rows, int64_t n, egi_act act, float alpha),
+         (y, step, b, rows, n, act, alpha))
 
 #define PLAIN(kind)                 \
     for (int64_t i = 0; i < n; i++) \
@@ -50,37 +50,43 @@ static inline EGI_SIMD_BODY void plain_body(float *y, int64_t n, egi_act act, fl
 }
 EGI_SIMD(plain, (float *y, int64_t n, egi_act act, float alpha), (y, n, act, alpha))
 
-static int team(const egi_kernel *k, int64_t elements)
-{
-    return elements < EGI_CPU_SERIAL ? 1 : egi_cpu_threads(k);
-}
-
-void egi_cpu_finish(const egi_kernel *k, float *y, const float *b, int64_t rows, int64_t n, egi_act act, float alpha)
-{
-    const int threads = team(k, rows * n);
-#pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
-    for (int thread = 0; thread < threads; thread++) {
-        int64_t from, to;
-        egi_cpu_share(rows, 1, thread, threads, &from, &to);
-        bias_rows(y + from * n, b, to - from, n, act, alpha);
-    }
-}
-
-void egi_cpu_activate(const egi_kernel *k, float *y, int64_t n, egi_act act, float alpha)
-{
-    const int threads = team(k, n);
-    if (act == EGI_ACT_LINEAR)
-        return;
-#pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
-    for (int thread = 0; thread < threads; thread++) {
-        int64_t from, to;
-        egi_cpu_share(n, 16, thread, threads, &from, &to);
-        plain(y + from, to - from, act, alpha);
-    }
-}
-
 void egi_cpu_activate_part(float *y, int64_t n, egi_act act, float alpha)
 {
     if (act != EGI_ACT_LINEAR)
         plain(y, n, act, alpha);
+}
+
+void egi_cpu_finish_block(float *y, int64_t step, const float *b, int64_t rows, int64_t n, egi_act act, float alpha)
+{
+    if (b) {
+        bias_rows(y, step, b, rows, n, act, alpha);
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++)
+        egi_cpu_activate_part(y + i * step, n, act, alpha);
+}
+
+typedef struct finishing {
+    float *y;
+    const float *b;
+    int64_t rows, n, pieces;
+    egi_act act;
+    float alpha;
+} finishing;
+
+static void finish_piece(void *arg, int64_t piece, int thread)
+{
+    (void)thread;
+    const finishing *f = arg;
+    int64_t from, to;
+    egi_team_share(f->rows, 1, piece, f->pieces, &from, &to);
+    egi_cpu_finish_block(f->y + from * f->n, f->n, f->b, to - from, f->n, f->act, f->alpha);
+}
+
+void egi_cpu_finish(const egi_kernel *k, float *y, const float *b, int64_t rows, int64_t n, egi_act act, float alpha)
+{
+    finishing f = {.y = y, .b = b, .rows = rows, .n = n, .act = act, .alpha = alpha};
+    f.pieces = egi_cpu_pieces(k, rows, n);
+    if (b || act != EGI_ACT_LINEAR)
+        egi_cpu_run(k, f.pieces, finish_piece, &f);
 }

@@ -1,60 +1,325 @@
-/* Rows that lie a large power of two apart fall into few sets of the caches: a product by columns of such a matrix runs
- * at half speed. Copying it with longer rows costs a few percent. Measured: 128 x 1024 x 1024: 45 -> 86 GFLOP/s a core,
- * 512 x 256 x 128 (ta): 64 -> 89. */
+/* Products as Goto & van de Geijn 2008 build them: a tile of c stays in registers while rows of op(a) pass by panels of
+ * op(b), which were copied side by side so that neither stride nor transposition matters. A piece packs the panels that
+ * it needs for itself, so threads never wait for one another, and finishes its rows (bias, activation) while they are
+ * in the first cache. */
 #include "core/cpu/product.h"
 
-#include "core/cpu/dnnl.h"
-#include "core/cpu/parallel.h"
+#include "core/cpu/finish.h"
+#include "core/cpu/lanes.h"
 
 #include <string.h>
 
-#define LONGER 16 /* floats added to a row */
+#define MAX_ROWS    6
+#define MAX_VECTORS 8
+#define PANEL       (2 * EGI_LANES)
+#define DEPTH       256 /* of k at a time */
+#define BLOCK       256 /* columns of a piece at most: DEPTH x BLOCK floats of op(b) half fill the second cache */
 
-/* Is it worth it? There must be enough work to pay for the copy. */
-static bool copies_a(const egi_product *p)
-{
-    return p->ta && p->m % 512 == 0 && p->n >= 64 && p->k >= 32;
-}
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
-static bool copies_b(const egi_product *p)
-{
-    if (p->tb || p->m < 32)
-        return false;
-    return copies_a(p) ? p->n % 256 == 0 : p->n % 512 == 0 && p->k >= 256;
-}
+typedef struct tile {
+    const float *a, *b;
+    float *c;
+    int64_t row, col, step, ldc, k; /* of a: to the next row, the next in k; of b: to the next in k */
+    bool add;                       /* to c */
+} tile;
 
-static int64_t copy_size(int64_t rows, int64_t cols)
+static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const int vectors)
 {
-    return rows * (cols + LONGER);
-}
-
-int64_t egi_cpu_product_scratch(const egi_product *p)
-{
-    return (copies_a(p) ? copy_size(p->k, p->m) : 0) + (copies_b(p) ? copy_size(p->k, p->n) : 0);
-}
-
-static void copy(const egi_kernel *k, const float *from, int64_t rows, int64_t cols, float *to)
-{
-    const int threads = rows * cols < EGI_CPU_SERIAL ? 1 : egi_cpu_threads(k);
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(to + r * (cols + LONGER), from + r * cols, (size_t)cols * sizeof *to);
-}
-
-eg_status egi_cpu_multiply(const egi_kernel *k, const egi_product *p, float *scratch)
-{
-    const float *a = p->a, *b = p->b;
-    int64_t lda = p->ta ? p->m : p->k, ldb = p->tb ? p->k : p->n;
-    if (copies_a(p)) {
-        copy(k, a, p->k, p->m, scratch);
-        a = scratch;
-        lda += LONGER;
-        scratch += copy_size(p->k, p->m);
+    egi_vec sum[MAX_ROWS][MAX_VECTORS];
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = t->add ? (egi_vec) * (const egi_vec_at *)(t->c + i * t->ldc + v * EGI_LANES) : (egi_vec){0};
+    const float *a = t->a, *a3 = a + 3 * t->row, *b = t->b; /* two addresses for six rows */
+    for (int64_t l = t->k; l > 0; l--, a += t->col, a3 += t->col, b += t->step) {
+        egi_vec w[MAX_VECTORS];
+        for (int v = 0; v < vectors; v++)
+            w[v] = *(const egi_vec_at *)(b + v * EGI_LANES);
+        for (int i = 0; i < rows; i++) {
+            const float x = i < 3 ? a[i * t->row] : a3[(i - 3) * t->row];
+            for (int v = 0; v < vectors; v++)
+                sum[i][v] += x * w[v];
+        }
     }
-    if (copies_b(p)) {
-        copy(k, b, p->k, p->n, scratch);
-        b = scratch;
-        ldb += LONGER;
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++)
+            *(egi_vec_at *)(t->c + i * t->ldc + v * EGI_LANES) = sum[i][v];
+}
+
+#define TILE(rows, vectors)                                                        \
+    static inline EGI_SIMD_BODY void tile_##rows##_##vectors##_body(const tile *t) \
+    {                                                                              \
+        tile_any(t, rows, vectors);                                                \
+    }                                                                              \
+    EGI_SIMD(tile_##rows##_##vectors, (const tile *t), (t))                        \
+    static void run_##rows##_##vectors(const tile *t)                              \
+    {                                                                              \
+        tile_##rows##_##vectors(t);                                                \
     }
-    return egi_dnnl_sgemm(p->ta, p->tb, p->m, p->n, p->k, a, lda, b, ldb, p->beta, p->c);
+TILE(1, 1)
+TILE(2, 1)
+TILE(3, 1)
+TILE(4, 1)
+TILE(5, 1)
+TILE(6, 1)
+TILE(1, 2)
+TILE(2, 2)
+TILE(3, 2)
+TILE(4, 2)
+TILE(5, 2)
+TILE(6, 2)
+TILE(1, 8)
+TILE(2, 4)
+TILE(3, 4)
+
+typedef void (*tile_fn)(const tile *t);
+static const tile_fn narrow[] = {NULL, run_1_1, run_2_1, run_3_1, run_4_1, run_5_1, run_6_1};
+static const tile_fn wide[] = {NULL, run_1_2, run_2_2, run_3_2, run_4_2, run_5_2, run_6_2};
+/* For so few rows that packing op(b) would cost more than the product: as many columns as keep the units busy. */
+static const tile_fn direct[] = {NULL, run_1_8, run_2_4, run_3_4, run_4_2, run_5_2, run_6_2};
+static const int direct_vectors[] = {0, 8, 4, 4, 2, 2, 2};
+
+/* --- packing ------------------------------------------------------------------------------------------------------ */
+
+/* Rows of `width` floats, `step` apart, one after the other; squared where asked for. */
+static inline EGI_SIMD_BODY void pack_rows_body(const float *from, int64_t step, int64_t k, int64_t width, bool squared,
+                                                float *to)
+{
+    for (int64_t l = 0; l < k; l++, from += step, to += width)
+        if (width == PANEL) {
+            const egi_vec a = *(const egi_vec_at *)from, b = *(const egi_vec_at *)(from + EGI_LANES);
+            *(egi_vec_at *)to = squared ? a * a : a;
+            *(egi_vec_at *)(to + EGI_LANES) = squared ? b * b : b;
+        } else {
+            for (int64_t j = 0; j < width; j++)
+                to[j] = squared ? from[j] * from[j] : from[j];
+        }
+}
+EGI_SIMD(pack_rows, (const float *from, int64_t step, int64_t k, int64_t width, bool squared, float *to),
+         (from, step, k, width, squared, to))
+
+/* Eight rows, `step` apart, of (., k) become columns of rows of `width`. */
+static inline EGI_SIMD_BODY void pack_eight_body(const float *from, int64_t step, int64_t k, int64_t width, float *to)
+{
+    int64_t l = 0;
+    for (; l + EGI_LANES <= k; l += EGI_LANES) {
+        egi_vec v[EGI_LANES];
+        for (int i = 0; i < EGI_LANES; i++)
+            v[i] = *(const egi_vec_at *)(from + i * step + l);
+        egi_vec_transpose(v);
+        for (int i = 0; i < EGI_LANES; i++)
+            *(egi_vec_at *)(to + (l + i) * width) = v[i];
+    }
+    for (; l < k; l++)
+        for (int i = 0; i < EGI_LANES; i++)
+            to[l * width + i] = from[i * step + l];
+}
+EGI_SIMD(pack_eight, (const float *from, int64_t step, int64_t k, int64_t width, float *to), (from, step, k, width, to))
+
+/* Rows [l, l + k) of columns [j, j + n) of op(b), n <= width; columns that lack are zero. */
+static void pack_panel(const egi_product *p, int64_t l, int64_t k, int64_t j, int64_t n, int64_t width, float *to)
+{
+    if (!p->tb && n == width) {
+        pack_rows(p->b + l * p->n + j, p->n, k, width, p->squared, to);
+        return;
+    }
+    if (n < width)
+        memset(to, 0, (size_t)(k * width) * sizeof *to);
+    const int64_t row = p->tb ? 1 : p->n, col = p->tb ? p->k : 1;
+    const float *from = p->b + l * row + j * col;
+    int64_t c = 0;
+    for (; p->tb && !p->squared && c + EGI_LANES <= n; c += EGI_LANES)
+        pack_eight(from + c * col, col, k, width, to + c);
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t q = c; q < n; q++) {
+            const float x = from[i * row + q * col];
+            to[i * width + q] = p->squared ? x * x : x;
+        }
+}
+
+/* --- a piece ------------------------------------------------------------------------------------------------------ */
+
+/* The product cut into `rows` x `cols` blocks. */
+typedef struct job {
+    const egi_product *p;
+    int64_t row_blocks, col_blocks, room;
+    float *scratch; /* `room` floats a thread */
+} job;
+
+/* Panels of columns [from, to): whole ones, then one of as few vectors as are wanted. */
+static int64_t panel_width(int64_t left)
+{
+    return left > EGI_LANES ? PANEL : EGI_LANES;
+}
+
+/* One tile whose columns end inside its last vector: by way of a copy. */
+static void run_edge(tile t, tile_fn fn, int64_t rows, int64_t cols, int64_t width)
+{
+    float copy[MAX_ROWS * PANEL];
+    float *c = t.c;
+    for (int64_t i = 0; t.add && i < rows; i++)
+        memcpy(copy + i * width, c + i * t.ldc, (size_t)cols * sizeof *c);
+    for (int64_t i = 0; t.add && i < rows; i++)
+        memset(copy + i * width + cols, 0, (size_t)(width - cols) * sizeof *c);
+    const int64_t ldc = t.ldc;
+    t.c = copy;
+    t.ldc = width;
+    fn(&t);
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(c + i * ldc, copy + i * width, (size_t)cols * sizeof *c);
+}
+
+/* `rows` rows of a block of columns from packed panels. */
+static void run_row_tile(const tile *rows_tile, int64_t rows, int64_t cols, const float *panels)
+{
+    tile t = *rows_tile;
+    for (int64_t j = 0; j < cols;) {
+        const int64_t left = cols - j, width = panel_width(left);
+        t.b = panels;
+        t.step = width;
+        const tile_fn fn = width == PANEL ? wide[rows] : narrow[rows];
+        if (left < width)
+            run_edge(t, fn, rows, left, width);
+        else
+            fn(&t);
+        panels += t.k * width;
+        t.c += width;
+        j += width;
+    }
+}
+
+static void finish_rows(const egi_product *p, float *c, int64_t rows, int64_t col, int64_t cols)
+{
+    if (p->bias || p->act != EGI_ACT_LINEAR)
+        egi_cpu_finish_block(c, p->n, p->bias ? p->bias + col : NULL, rows, cols, p->act, p->alpha);
+}
+
+/* Rows [from, to) of columns [col, col + cols): depth by depth. */
+static void run_block(const egi_product *p, int64_t from, int64_t to, int64_t col, int64_t cols, float *scratch)
+{
+    float *panels = scratch + MAX_ROWS * DEPTH;
+    int64_t l = 0;
+    do {
+        const int64_t k = p->k - l < DEPTH ? p->k - l : DEPTH;
+        float *panel = panels;
+        for (int64_t j = 0; j < cols;) {
+            const int64_t left = cols - j, width = panel_width(left);
+            pack_panel(p, l, k, col + j, left < width ? left : width, width, panel);
+            panel += k * width;
+            j += width;
+        }
+        for (int64_t i = from; i < to; i += MAX_ROWS) {
+            const int64_t rows = to - i < MAX_ROWS ? to - i : MAX_ROWS;
+            tile t = {.a = p->a + i * p->k + l, .row = p->k, .col = 1, .k = k, .ldc = p->n};
+            t.c = p->c + i * p->n + col;
+            t.add = l > 0 || p->accumulate;
+            if (p->ta) {
+                pack_rows(p->a + l * p->m + i, p->m, k, rows, p->squared, scratch);
+                t.a = scratch;
+                t.row = 1;
+                t.col = rows;
+            }
+            run_row_tile(&t, rows, cols, panels);
+            if (l + k == p->k)
+                finish_rows(p, t.c, rows, col, cols);
+        }
+        l += k;
+    } while (l < p->k);
+}
+
+/* `cols` columns, fewer than a vector. */
+static inline EGI_SIMD_BODY void tail_body(const tile *t, int64_t rows, int64_t cols)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) {
+            float sum = t->add ? t->c[i * t->ldc + j] : 0;
+            for (int64_t l = 0; l < t->k; l++)
+                sum += t->a[i * t->row + l * t->col] * t->b[l * t->step + j];
+            t->c[i * t->ldc + j] = sum;
+        }
+}
+EGI_SIMD(tail, (const tile *t, int64_t rows, int64_t cols), (t, rows, cols))
+
+/* All rows, at most six, straight from b: groups of vectors of columns, then single ones, then single columns. */
+static void run_direct(const egi_product *p, int64_t col, int64_t cols)
+{
+    const int64_t rows = p->m, group = direct_vectors[rows] * EGI_LANES;
+    tile t = {.a = p->a, .row = p->ta ? 1 : p->k, .col = p->ta ? p->m : 1, .k = p->k, .step = p->n, .ldc = p->n};
+    t.add = p->accumulate;
+    for (int64_t j = 0; j < cols;) {
+        const int64_t left = cols - j;
+        t.b = p->b + col + j;
+        t.c = p->c + col + j;
+        if (left >= group) {
+            direct[rows](&t);
+            j += group;
+        } else if (left >= EGI_LANES) {
+            narrow[rows](&t);
+            j += EGI_LANES;
+        } else {
+            tail(&t, rows, left);
+            j = cols;
+        }
+    }
+    finish_rows(p, p->c + col, rows, col, cols);
+}
+
+static bool is_direct(const egi_product *p)
+{
+    return p->m <= MAX_ROWS && !p->tb && !p->squared;
+}
+
+static void run_piece(void *arg, int64_t piece, int thread)
+{
+    const job *w = arg;
+    const egi_product *p = w->p;
+    float *scratch = w->scratch + thread * w->room;
+    int64_t from, to, col, end;
+    egi_team_share(p->m, MAX_ROWS, piece / w->col_blocks, w->row_blocks, &from, &to);
+    egi_team_share(p->n, PANEL, piece % w->col_blocks, w->col_blocks, &col, &end);
+    if (from == to)
+        return;
+    if (is_direct(p)) {
+        run_direct(p, col, end - col);
+        return;
+    }
+    for (; col < end; col += BLOCK)
+        run_block(p, from, to, col, end - col < BLOCK ? end - col : BLOCK, scratch);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
+
+static int64_t at_most(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Columns first: every block of rows packs op(b) again. */
+static job cut(const egi_kernel *k, const egi_product *p)
+{
+    const int64_t panels = (p->n + PANEL - 1) / PANEL, tiles = (p->m + MAX_ROWS - 1) / MAX_ROWS;
+    const int64_t enough = 1 << 18, work = p->m * p->n * p->k / enough; /* multiply-adds that pay for a piece */
+    const int64_t wanted = k->threads == 1 ? 1 : at_most(work, 2 * (int64_t)k->threads);
+    job w = {.p = p, .row_blocks = 1, .col_blocks = 1};
+    if (wanted > 1) {
+        w.col_blocks = at_most(panels > 1 ? panels / 2 : 1, wanted);
+        w.row_blocks = is_direct(p) ? 1 : at_most((wanted + w.col_blocks - 1) / w.col_blocks, tiles);
+    }
+    const int64_t cols = (panels + w.col_blocks - 1) / w.col_blocks * PANEL;
+    w.room = MAX_ROWS * DEPTH + at_most(p->k, DEPTH) * at_most(cols, BLOCK);
+    return w;
+}
+
+int64_t egi_cpu_product_scratch(const egi_kernel *k, const egi_product *p)
+{
+    return cut(k, p).room * k->threads;
+}
+
+void egi_cpu_multiply(const egi_kernel *k, const egi_product *p, float *scratch)
+{
+    job w = cut(k, p);
+    w.scratch = scratch;
+    if (p->m == 0 || p->n == 0)
+        return;
+    egi_cpu_run(k, w.row_blocks * w.col_blocks, run_piece, &w);
 }

@@ -2,21 +2,25 @@
 #ifndef EGI_CPU_PRODUCT_H
 #define EGI_CPU_PRODUCT_H
 
-#include "core/cpu/cpu.h"
+#include "core/act.h"
+#include "core/cpu/parallel.h"
 
-/** c = op(a) op(b) + beta c: op(a): (m, k), op(b): (k, n), c: (m, n), row-major without gaps. Any size may be 0. */
+/** c = act(op(a) op(b) + c where `accumulate` + bias): op(a): (m, k), op(b): (k, n), c: (m, n), row-major without gaps.
+ * Any size may be 0. `squared`: of the squares of a's and b's elements. Of activations only the fused kinds. */
 typedef struct egi_product {
-    bool ta, tb;
+    bool ta, tb, accumulate, squared;
     int64_t m, n, k;
-    const float *a, *b;
-    float beta;
+    const float *a, *b, *bias; /* bias: (n) or NULL */
+    egi_act act;
+    float alpha;
     float *c;
 } egi_product;
 
 /** Floats of scratch that egi_cpu_multiply() wants for these sizes. */
-int64_t egi_cpu_product_scratch(const egi_product *product);
+int64_t egi_cpu_product_scratch(const egi_kernel *kernel, const egi_product *product);
 
-/** Multiplies, by the kernel's team. Errors: DEVICE. */
-EG_MUST_USE eg_status egi_cpu_multiply(const egi_kernel *kernel, const egi_product *product, float *scratch);
+/** Multiplies, by the kernel's team. An element's value depends on its row of op(a) and column of op(b) only: not on m,
+ * n, or the number of threads. */
+void egi_cpu_multiply(const egi_kernel *kernel, const egi_product *product, float *scratch);
 
 #endif

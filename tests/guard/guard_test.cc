@@ -193,6 +193,7 @@ bool guarded_run(Device *device, const Fast &fast, const egi_op_case &k, Side si
     kernel.op = fast.op;
     kernel.args = args.data();
     kernel.t = guarded.t.data();
+    kernel.threads = device->context->threads;
     kernel.device = device->context->device;
     const eg_status status = fast.prepare(kernel.device, &kernel);
     if (status == EG_ERR_UNSUPPORTED)
