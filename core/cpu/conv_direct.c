@@ -20,21 +20,6 @@ typedef struct tile {
     float alpha;
 } tile;
 
-/* The cheap activations, in registers; NaN comes through. */
-static inline EGI_SIMD_BODY void finish(egi_vec *v, egi_act act, float alpha)
-{
-    const egi_ivec below = (egi_ivec)(*v < (egi_vec){0});
-    if (act == EGI_ACT_RELU)
-        *v = (egi_vec)((egi_ivec)*v & ~below);
-    else if (act == EGI_ACT_LEAKY_RELU)
-        *v = (egi_vec)(((egi_ivec)*v & ~below) | ((egi_ivec)(*v * alpha) & below));
-}
-
-static bool is_cheap(egi_act act)
-{
-    return act == EGI_ACT_LINEAR || act == EGI_ACT_RELU || act == EGI_ACT_LEAKY_RELU;
-}
-
 static inline EGI_SIMD_BODY void store(const egi_vec *v, float *y, int lanes)
 {
     if (lanes == EGI_LANES) {
@@ -71,7 +56,7 @@ static inline EGI_SIMD_BODY void tile_any(const tile *t, const float *const *x, 
     }
     for (int i = 0; i < n; i++)
         for (int v = 0; v < vectors; v++) {
-            finish(&sum[i][v], t->act, t->alpha);
+            egi_direct_activate(&sum[i][v], t->act, t->alpha);
             store(&sum[i][v], y[i] + v * EGI_LANES, v < vectors - 1 || t->spill ? EGI_LANES : t->tail);
         }
 }
@@ -106,7 +91,7 @@ static inline EGI_SIMD_BODY void tile_grey(const tile *t, const float *x, float 
         }
     }
     for (int i = 0; i < pixels; i++, y += step) {
-        finish(&sum[i], t->act, t->alpha);
+        egi_direct_activate(&sum[i], t->act, t->alpha);
         store(&sum[i], y, t->spill ? EGI_LANES : t->tail);
     }
 }
@@ -331,7 +316,7 @@ static void chunk(const egi_direct *d, const egi_direct_pass *p, const float *im
     }
     for (int64_t channel = 0; channel < d->out && d->layout != EGI_DIRECT_BY_ROWS; channel += WIDE)
         block(d, p, image, y, w, bias, from, to, channel);
-    if (!is_cheap(d->act) ||
+    if (!egi_direct_activates(d->act) ||
         d->layout == EGI_DIRECT_BY_ROWS) /* only forward: one pass whose pixels follow one another */
         egi_cpu_activate_part(y + from * d->out, (to - from) * d->out, d->act, d->alpha);
 }

@@ -85,6 +85,21 @@ eg_status egi_direct_run_kernel(const egi_kernel *kernel, const egi_control *con
 /** Can the direct kernels serve this convolution at all? */
 bool egi_direct_suits(const egi_conv_dims *d, const egi_conv_geometry *g);
 
+/** The cheap activations, in registers; NaN comes through. */
+static inline bool egi_direct_activates(egi_act act)
+{
+    return act == EGI_ACT_LINEAR || act == EGI_ACT_RELU || act == EGI_ACT_LEAKY_RELU;
+}
+
+static inline EGI_SIMD_BODY void egi_direct_activate(egi_vec *v, egi_act act, float alpha)
+{
+    const egi_ivec below = (egi_ivec)(*v < (egi_vec){0});
+    if (act == EGI_ACT_RELU)
+        *v = (egi_vec)((egi_ivec)*v & ~below);
+    else if (act == EGI_ACT_LEAKY_RELU)
+        *v = (egi_vec)(((egi_ivec)*v & ~below) | ((egi_ivec)(*v * alpha) & below));
+}
+
 /** How many parts a sample is cut into, so that `threads` have work. */
 static inline int egi_direct_parts(int64_t samples, int threads)
 {

@@ -21,16 +21,17 @@ typedef struct tile {
     const float *a, *b;
     float *c;
     int64_t row, col, step, ldc, k; /* of a: to the next row, the next in k; of b: to the next in k */
+    int64_t count;                  /* of such tiles, one below the other */
     bool add;                       /* to c */
 } tile;
 
-static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const int vectors)
+static inline EGI_SIMD_BODY void tile_at(const tile *t, const float *a, float *c, const int rows, const int vectors)
 {
     egi_vec sum[MAX_ROWS][MAX_VECTORS];
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < vectors; v++)
-            sum[i][v] = t->add ? (egi_vec) * (const egi_vec_at *)(t->c + i * t->ldc + v * EGI_LANES) : (egi_vec){0};
-    const float *a = t->a, *a3 = a + 3 * t->row, *b = t->b; /* two addresses for six rows */
+            sum[i][v] = t->add ? (egi_vec) * (const egi_vec_at *)(c + i * t->ldc + v * EGI_LANES) : (egi_vec){0};
+    const float *a3 = a + 3 * t->row, *b = t->b; /* two addresses for six rows */
     for (int64_t l = t->k; l > 0; l--, a += t->col, a3 += t->col, b += t->step) {
         egi_vec w[MAX_VECTORS];
         for (int v = 0; v < vectors; v++)
@@ -43,7 +44,13 @@ static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const i
     }
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < vectors; v++)
-            *(egi_vec_at *)(t->c + i * t->ldc + v * EGI_LANES) = sum[i][v];
+            *(egi_vec_at *)(c + i * t->ldc + v * EGI_LANES) = sum[i][v];
+}
+
+static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const int vectors)
+{
+    for (int64_t q = 0; q < t->count; q++)
+        tile_at(t, t->a + q * rows * t->row, t->c + q * rows * t->ldc, rows, vectors);
 }
 
 #define TILE(rows, vectors)                                                        \
@@ -188,6 +195,26 @@ static void run_row_tile(const tile *rows_tile, int64_t rows, int64_t cols, cons
     }
 }
 
+void egi_cpu_multiply_panels(const egi_panels *p)
+{
+    const int64_t count = p->rows / MAX_ROWS, rest = p->rows % MAX_ROWS;
+    tile t = {.b = p->panels, .row = p->row, .col = p->col, .ldc = p->ldc, .k = p->k, .add = p->add};
+    for (int64_t j = 0; j < p->cols; j += t.step) {
+        t.step = panel_width(p->cols - j);
+        const tile_fn *fns = t.step == PANEL ? wide : narrow;
+        t.a = p->a;
+        t.c = p->c + j;
+        t.count = count;
+        fns[MAX_ROWS](&t);
+        t.a += count * MAX_ROWS * p->row;
+        t.c += count * MAX_ROWS * p->ldc;
+        t.count = 1;
+        if (rest)
+            fns[rest](&t);
+        t.b += p->k * t.step;
+    }
+}
+
 static void finish_rows(const egi_product *p, float *c, int64_t rows, int64_t col, int64_t cols)
 {
     if (p->bias || p->act != EGI_ACT_LINEAR)
@@ -210,7 +237,7 @@ static void run_block(const egi_product *p, int64_t from, int64_t to, int64_t co
         }
         for (int64_t i = from; i < to; i += MAX_ROWS) {
             const int64_t rows = to - i < MAX_ROWS ? to - i : MAX_ROWS;
-            tile t = {.a = p->a + i * p->k + l, .row = p->k, .col = 1, .k = k, .ldc = p->n};
+            tile t = {.a = p->a + i * p->k + l, .row = p->k, .col = 1, .k = k, .ldc = p->n, .count = 1};
             t.c = p->c + i * p->n + col;
             t.add = l > 0 || p->accumulate;
             if (p->ta) {
@@ -244,7 +271,8 @@ EGI_SIMD(tail, (const tile *t, int64_t rows, int64_t cols), (t, rows, cols))
 static void run_direct(const egi_product *p, int64_t col, int64_t cols)
 {
     const int64_t rows = p->m, group = direct_vectors[rows] * EGI_LANES;
-    tile t = {.a = p->a, .row = p->ta ? 1 : p->k, .col = p->ta ? p->m : 1, .k = p->k, .step = p->n, .ldc = p->n};
+    tile t = {
+        .a = p->a, .row = p->ta ? 1 : p->k, .col = p->ta ? p->m : 1, .k = p->k, .step = p->n, .ldc = p->n, .count = 1};
     t.add = p->accumulate;
     for (int64_t j = 0; j < cols;) {
         const int64_t left = cols - j;

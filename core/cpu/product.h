@@ -23,4 +23,16 @@ int64_t egi_cpu_product_scratch(const egi_kernel *kernel, const egi_product *pro
  * n, or the number of threads. */
 void egi_cpu_multiply(const egi_kernel *kernel, const egi_product *product, float *scratch);
 
+/** c = a b (+ c where `add`) for `rows` rows whose elements lie `row` and `col` floats apart, b: (k, cols) in panels as
+ * `panels`: groups of 16 columns, each (k, 16), the last maybe (k, 8); cols in whole vectors of 8. By the calling
+ * thread.
+ */
+typedef struct egi_panels {
+    const float *a, *panels;
+    float *c;
+    int64_t row, col, ldc, rows, cols, k;
+    bool add;
+} egi_panels;
+void egi_cpu_multiply_panels(const egi_panels *p);
+
 #endif

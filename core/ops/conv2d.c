@@ -157,7 +157,8 @@ static const egi_conv2d valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEOMET
                         stride2_sigmoid = {GEOMETRY(2, 2, 1, 1, 1, 1, 1), .act = EGI_ACT_SIGMOID},
                         dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)}, grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)},
                         depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5), .act = EGI_ACT_RELU6},
-                        leaky = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f};
+                        leaky = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f},
+                        leaky3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.2f};
 
 #define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                                      \
     {                                                                                                               \
@@ -185,6 +186,10 @@ static const egi_op_case cases[] = {
     CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
     CASE(leaky, 0, 2, 5, 5, 2, 2, 2, 2, 3, 4, 4),
     CASE(same3, 0, 0, 5, 5, 2, 3, 3, 2, 3, 5, 5), /* no sample */
+    CASE(stride2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),
+    CASE(same3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9), /* Winograd: tiles over the edge, panels of 16 and 8 */
+    CASE(valid, 4, 1, 5, 4, 24, 3, 3, 24, 16, 3, 2),
+    CASE(leaky3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
 };
 
 const egi_op egi_op_conv2d = {
