@@ -1,0 +1,161 @@
+// The team of a context: every piece once, whoever does it; a thread that is held up holds up only its piece.
+extern "C" {
+#include "core/team.h"
+}
+#include "engram/engram.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+namespace
+{
+
+struct Context {
+    eg_context *c = nullptr;
+    explicit Context(int threads)
+    {
+        eg_context_options o = EG_CONTEXT_OPTIONS_INIT;
+        o.threads = threads;
+        EXPECT_EQ(EG_OK, eg_context_create(&c, &o));
+    }
+    ~Context()
+    {
+        eg_context_free(c);
+    }
+};
+
+struct Job {
+    std::vector<std::atomic<int>> done;
+    std::atomic<int> highest{0};
+    explicit Job(size_t n) : done(n)
+    {
+    }
+};
+
+void count(void *arg, int64_t piece, int thread)
+{
+    auto *job = static_cast<Job *>(arg);
+    job->done[(size_t)piece]++;
+    int seen = job->highest;
+    while (thread > seen && !job->highest.compare_exchange_weak(seen, thread)) {
+    }
+}
+
+TEST(Team, EveryPieceIsDoneOnce)
+{
+    for (int threads : {1, 2, 3, 8}) {
+        Context context(threads);
+        for (int64_t pieces : {0, 1, 2, 7, 1000}) {
+            Job job((size_t)pieces);
+            egi_team_run(context.c->team, threads, pieces, count, &job);
+            for (const auto &n : job.done)
+                EXPECT_EQ(1, n);
+            EXPECT_LT(job.highest, threads);
+        }
+    }
+}
+
+TEST(Team, NoThreadBeyondTheOnesAllowed)
+{
+    Context context(8);
+    for (int repeat = 0; repeat < 200; repeat++) {
+        Job job(64);
+        egi_team_run(context.c->team, 3, 64, count, &job);
+        EXPECT_LT(job.highest, 3);
+    }
+}
+
+// Jobs so short that workers come late, leave early, sleep in between: none is lost and none is done twice.
+TEST(Team, ManyShortJobsWithPauses)
+{
+    Context context(4);
+    for (int repeat = 0; repeat < 20000; repeat++) {
+        Job job((size_t)(repeat % 9));
+        egi_team_run(context.c->team, 4, repeat % 9, count, &job);
+        for (const auto &n : job.done)
+            ASSERT_EQ(1, n) << repeat;
+        if (repeat % 1000 == 0) // longer than idle threads look for work
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+}
+
+void add_up(void *arg, int64_t piece, int)
+{
+    static_cast<int64_t *>(arg)[piece] = piece * piece; // plain memory: the end of a job must make it visible
+}
+
+TEST(Team, WhatWorkersWroteIsSeen)
+{
+    Context context(4);
+    std::vector<int64_t> squares(257);
+    for (int repeat = 0; repeat < 500; repeat++) {
+        std::fill(squares.begin(), squares.end(), -1);
+        egi_team_run(context.c->team, 4, (int64_t)squares.size(), add_up, squares.data());
+        for (int64_t i = 0; i < (int64_t)squares.size(); i++)
+            ASSERT_EQ(i * i, squares[(size_t)i]);
+    }
+}
+
+struct HeldUp {
+    std::atomic<int> by_caller{0}, held{0};
+};
+
+// The first worker that gets a piece stays in it until all others are done: only the caller can do those.
+void hold_worker(void *arg, int64_t, int thread)
+{
+    auto *h = static_cast<HeldUp *>(arg);
+    if (thread == 0) {
+        h->by_caller++;
+        const auto began = std::chrono::steady_clock::now(); // gives the worker the time to take one
+        while (!h->held && std::chrono::steady_clock::now() - began < std::chrono::milliseconds(20)) {
+        }
+        return;
+    }
+    h->held++;
+    while (h->by_caller + h->held < 32)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+TEST(Team, AWorkerThatIsHeldUpLeavesItsShareToTheOthers)
+{
+    Context context(2);
+    HeldUp h;
+    egi_team_run(context.c->team, 2, 32, hold_worker, &h);
+    EXPECT_EQ(32, h.by_caller + h.held);
+    EXPECT_LE(h.held, 1) << "one piece each: the worker never came back for a second one before the others were done";
+}
+
+TEST(Team, SharesCoverTheItemsInMultiplesOfTheGrain)
+{
+    for (int64_t n : {0, 1, 15, 16, 17, 100})
+        for (int64_t parts : {1, 3, 7}) {
+            int64_t at = 0;
+            for (int64_t part = 0; part < parts; part++) {
+                int64_t begin, end;
+                egi_team_share(n, 16, part, parts, &begin, &end);
+                EXPECT_EQ(at, begin);
+                EXPECT_TRUE(end == n || end % 16 == 0);
+                at = end;
+            }
+            EXPECT_EQ(n, at);
+        }
+}
+
+TEST(Team, MoreOrFewerThreadsOnTheSameContext)
+{
+    Context context(2);
+    for (int threads : {1, 5, 2}) {
+        ASSERT_EQ(EG_OK, egi_context_set_threads(context.c, threads));
+        Job job(50);
+        egi_team_run(context.c->team, threads, 50, count, &job);
+        for (const auto &n : job.done)
+            EXPECT_EQ(1, n);
+    }
+}
+
+} // namespace
