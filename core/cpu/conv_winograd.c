@@ -152,6 +152,7 @@ static void tiles(const wino *d, const float *frame, const float *u, int64_t fro
         for (int p = 0; p < EGI_WINO; p++)
             egi_cpu_multiply_panels(&(egi_panels){.a = v + p * d->s.block * d->in,
                                                   .row = d->in,
+                                                  .next = 6 * d->in,
                                                   .col = 1,
                                                   .panels = u + p * d->in * d->out,
                                                   .c = m + p * d->s.block * d->out,

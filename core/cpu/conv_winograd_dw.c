@@ -82,6 +82,7 @@ static void add_sample(const wino_dw *d, const float *frame, const float *dy, fl
         for (int p = 0; p < EGI_WINO; p++)
             egi_cpu_multiply_panels(&(egi_panels){.a = v + p * d->s.block * d->c,
                                                   .row = 1,
+                                                  .next = 6,
                                                   .col = d->c,
                                                   .panels = g + p * d->s.block * d->f,
                                                   .c = sums + p * d->c * d->f,

@@ -12,8 +12,9 @@
 #define MAX_ROWS    6
 #define MAX_VECTORS 8
 #define PANEL       (2 * EGI_LANES)
-#define DEPTH       256 /* of k at a time */
-#define BLOCK       256 /* columns of a piece at most: DEPTH x BLOCK floats of op(b) half fill the second cache */
+#define DEPTH       400 /* of k at a time, at most: a panel of op(b) stays in the first cache */
+#define ROWS        96  /* of op(a) at a time, at most: they stay in the second cache */
+#define NEAR        64  /* floats between rows that are read where they are, though by columns */
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
 
@@ -21,7 +22,7 @@ typedef struct tile {
     const float *a, *b;
     float *c;
     int64_t row, col, step, ldc, k; /* of a: to the next row, the next in k; of b: to the next in k */
-    int64_t count;                  /* of such tiles, one below the other */
+    int64_t count, next;            /* of such tiles, one below the other; floats of a from one to the next */
     bool add;                       /* to c */
 } tile;
 
@@ -50,7 +51,7 @@ static inline EGI_SIMD_BODY void tile_at(const tile *t, const float *a, float *c
 static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const int vectors)
 {
     for (int64_t q = 0; q < t->count; q++)
-        tile_at(t, t->a + q * rows * t->row, t->c + q * rows * t->ldc, rows, vectors);
+        tile_at(t, t->a + q * t->next, t->c + q * rows * t->ldc, rows, vectors);
 }
 
 #define TILE(rows, vectors)                                                        \
@@ -105,6 +106,27 @@ static inline EGI_SIMD_BODY void pack_rows_body(const float *from, int64_t step,
 EGI_SIMD(pack_rows, (const float *from, int64_t step, int64_t k, int64_t width, bool squared, float *to),
          (from, step, k, width, squared, to))
 
+/* Six columns of rows `step` apart, the last of which may end there: the others' two floats too many are written over
+ * by the next one. */
+static inline EGI_SIMD_BODY void pack_six_body(const float *from, int64_t step, int64_t k, bool squared, float *to)
+{
+    for (int64_t l = 0; l < k - 1; l++, from += step, to += MAX_ROWS) {
+        const egi_vec v = *(const egi_vec_at *)from;
+        *(egi_vec_at *)to = squared ? v * v : v;
+    }
+    for (int i = 0; i < MAX_ROWS; i++)
+        to[i] = squared ? from[i] * from[i] : from[i];
+}
+EGI_SIMD(pack_six, (const float *from, int64_t step, int64_t k, bool squared, float *to), (from, step, k, squared, to))
+
+/* Fewer than six: the places of the others stay as they are. */
+static void pack_short(const float *from, int64_t step, int64_t k, int64_t n, bool squared, float *to)
+{
+    for (int64_t l = 0; l < k; l++, from += step, to += MAX_ROWS)
+        for (int64_t i = 0; i < n; i++)
+            to[i] = squared ? from[i] * from[i] : from[i];
+}
+
 /* Eight rows, `step` apart, of (., k) become columns of rows of `width`. */
 static inline EGI_SIMD_BODY void pack_eight_body(const float *from, int64_t step, int64_t k, int64_t width, float *to)
 {
@@ -135,7 +157,7 @@ static void pack_panel(const egi_product *p, int64_t l, int64_t k, int64_t j, in
     const int64_t row = p->tb ? 1 : p->n, col = p->tb ? p->k : 1;
     const float *from = p->b + l * row + j * col;
     int64_t c = 0;
-    for (; p->tb && !p->squared && c + EGI_LANES <= n; c += EGI_LANES)
+    for (; p->tb && c + EGI_LANES <= n; c += EGI_LANES)
         pack_eight(from + c * col, col, k, width, to + c);
     for (int64_t i = 0; i < k; i++)
         for (int64_t q = c; q < n; q++) {
@@ -159,58 +181,52 @@ static int64_t panel_width(int64_t left)
     return left > EGI_LANES ? PANEL : EGI_LANES;
 }
 
-/* One tile whose columns end inside its last vector: by way of a copy. */
-static void run_edge(tile t, tile_fn fn, int64_t rows, int64_t cols, int64_t width)
+/* Tiles whose columns end inside their last vector: by way of a copy. */
+static void run_edge(tile t, tile_fn fn, int64_t rows, int64_t cols)
 {
     float copy[MAX_ROWS * PANEL];
+    const int64_t count = t.count, ldc = t.ldc, width = t.step;
     float *c = t.c;
-    for (int64_t i = 0; t.add && i < rows; i++)
-        memcpy(copy + i * width, c + i * t.ldc, (size_t)cols * sizeof *c);
-    for (int64_t i = 0; t.add && i < rows; i++)
-        memset(copy + i * width + cols, 0, (size_t)(width - cols) * sizeof *c);
-    const int64_t ldc = t.ldc;
     t.c = copy;
     t.ldc = width;
-    fn(&t);
-    for (int64_t i = 0; i < rows; i++)
-        memcpy(c + i * ldc, copy + i * width, (size_t)cols * sizeof *c);
+    t.count = 1;
+    for (int64_t q = 0; q < count; q++, c += rows * ldc, t.a += t.next) {
+        for (int64_t i = 0; t.add && i < rows; i++) {
+            memcpy(copy + i * width, c + i * ldc, (size_t)cols * sizeof *c);
+            memset(copy + i * width + cols, 0, (size_t)(width - cols) * sizeof *c);
+        }
+        fn(&t);
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(c + i * ldc, copy + i * width, (size_t)cols * sizeof *c);
+    }
 }
 
-/* `rows` rows of a block of columns from packed panels. */
-static void run_row_tile(const tile *rows_tile, int64_t rows, int64_t cols, const float *panels)
+/* `left`: columns from the tiles' first one on. */
+static void run_tiles(const tile *t, int64_t rows, int64_t left)
 {
-    tile t = *rows_tile;
-    for (int64_t j = 0; j < cols;) {
-        const int64_t left = cols - j, width = panel_width(left);
-        t.b = panels;
-        t.step = width;
-        const tile_fn fn = width == PANEL ? wide[rows] : narrow[rows];
-        if (left < width)
-            run_edge(t, fn, rows, left, width);
-        else
-            fn(&t);
-        panels += t.k * width;
-        t.c += width;
-        j += width;
-    }
+    const tile_fn fn = t->step == PANEL ? wide[rows] : narrow[rows];
+    if (left < t->step)
+        run_edge(*t, fn, rows, left);
+    else
+        fn(t);
 }
 
 void egi_cpu_multiply_panels(const egi_panels *p)
 {
     const int64_t count = p->rows / MAX_ROWS, rest = p->rows % MAX_ROWS;
-    tile t = {.b = p->panels, .row = p->row, .col = p->col, .ldc = p->ldc, .k = p->k, .add = p->add};
+    tile t = {.b = p->panels, .row = p->row, .col = p->col, .next = p->next, .ldc = p->ldc, .k = p->k, .add = p->add};
     for (int64_t j = 0; j < p->cols; j += t.step) {
         t.step = panel_width(p->cols - j);
-        const tile_fn *fns = t.step == PANEL ? wide : narrow;
         t.a = p->a;
         t.c = p->c + j;
         t.count = count;
-        fns[MAX_ROWS](&t);
-        t.a += count * MAX_ROWS * p->row;
+        if (count)
+            run_tiles(&t, MAX_ROWS, p->cols - j);
+        t.a += count * p->next;
         t.c += count * MAX_ROWS * p->ldc;
         t.count = 1;
         if (rest)
-            fns[rest](&t);
+            run_tiles(&t, rest, p->cols - j);
         t.b += p->k * t.step;
     }
 }
@@ -221,49 +237,82 @@ static void finish_rows(const egi_product *p, float *c, int64_t rows, int64_t co
         egi_cpu_finish_block(c, p->n, p->bias ? p->bias + col : NULL, rows, cols, p->act, p->alpha);
 }
 
-/* Rows [from, to) of columns [col, col + cols): depth by depth. */
-static void run_block(const egi_product *p, int64_t from, int64_t to, int64_t col, int64_t cols, float *scratch)
+/* Are rows of op(a) copied side by side? Columns of a stored matrix that lie far apart fall into few sets of the cache.
+ */
+static bool packs_a(const egi_product *p)
 {
-    float *panels = scratch + MAX_ROWS * DEPTH;
-    int64_t l = 0;
-    do {
-        const int64_t k = p->k - l < DEPTH ? p->k - l : DEPTH;
-        float *panel = panels;
-        for (int64_t j = 0; j < cols;) {
-            const int64_t left = cols - j, width = panel_width(left);
-            pack_panel(p, l, k, col + j, left < width ? left : width, width, panel);
-            panel += k * width;
-            j += width;
-        }
-        for (int64_t i = from; i < to; i += MAX_ROWS) {
-            const int64_t rows = to - i < MAX_ROWS ? to - i : MAX_ROWS;
-            tile t = {.a = p->a + i * p->k + l, .row = p->k, .col = 1, .k = k, .ldc = p->n, .count = 1};
-            t.c = p->c + i * p->n + col;
-            t.add = l > 0 || p->accumulate;
-            if (p->ta) {
-                pack_rows(p->a + l * p->m + i, p->m, k, rows, p->squared, scratch);
-                t.a = scratch;
-                t.row = 1;
-                t.col = rows;
-            }
-            run_row_tile(&t, rows, cols, panels);
-            if (l + k == p->k)
-                finish_rows(p, t.c, rows, col, cols);
-        }
-        l += k;
-    } while (l < p->k);
+    return p->squared || (p->ta && p->m > NEAR);
 }
 
-/* `cols` columns, fewer than a vector. */
+/* Rows [i, i + rows) of op(a), [l, l + k), in tiles of six rows: each (k, 6); what lacks in the last is not read. */
+static void pack_a(const egi_product *p, int64_t i, int64_t rows, int64_t l, int64_t k, float *to)
+{
+    for (int64_t q = 0; q < rows; q += MAX_ROWS, to += MAX_ROWS * k) {
+        const float *from = p->a + l * p->m + i + q;
+        if (rows - q >= MAX_ROWS)
+            pack_six(from, p->m, k, p->squared, to);
+        else
+            pack_short(from, p->m, k, rows - q, p->squared, to);
+    }
+}
+
+/* Rows [i, i + rows) of columns [col, col + cols), depth by depth. scratch: rows of op(a), then a panel of op(b), which
+ * is used as soon as it is packed. */
+static void run_rows(const egi_product *p, int64_t i, int64_t rows, int64_t col, int64_t cols, float *scratch)
+{
+    const int64_t depths = p->k > DEPTH ? (p->k + DEPTH - 1) / DEPTH : 1;
+    float *panel = scratch + ROWS * DEPTH;
+    for (int64_t depth = 0; depth < depths; depth++) {
+        const int64_t l = p->k * depth / depths, k = p->k * (depth + 1) / depths - l;
+        egi_panels e = {.panels = panel, .rows = rows, .ldc = p->n, .k = k, .add = depth > 0 || p->accumulate};
+        e.row = p->ta ? 1 : p->k;
+        e.col = p->ta ? p->m : 1;
+        e.next = MAX_ROWS * e.row;
+        e.a = p->a + i * e.row + l * e.col;
+        if (packs_a(p)) {
+            pack_a(p, i, rows, l, k, scratch);
+            e.a = scratch;
+            e.row = 1;
+            e.col = MAX_ROWS;
+            e.next = MAX_ROWS * k;
+        }
+        for (int64_t j = 0, width; j < cols; j += width) {
+            width = panel_width(cols - j);
+            e.cols = cols - j < width ? cols - j : width;
+            e.c = p->c + i * p->n + col + j;
+            pack_panel(p, l, k, col + j, e.cols, width, panel);
+            egi_cpu_multiply_panels(&e);
+        }
+    }
+    finish_rows(p, p->c + i * p->n + col, rows, col, cols);
+}
+
+static void run_block(const egi_product *p, int64_t from, int64_t to, int64_t col, int64_t cols, float *scratch)
+{
+    const int64_t blocks = (to - from + ROWS - 1) / ROWS;
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t begin, end;
+        egi_team_share(to - from, MAX_ROWS, b, blocks, &begin, &end);
+        run_rows(p, from + begin, end - begin, col, cols, scratch);
+    }
+}
+
+/* `cols` columns, fewer than a vector: as lanes of one, so that they are summed as all others are. */
 static inline EGI_SIMD_BODY void tail_body(const tile *t, int64_t rows, int64_t cols)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++) {
-            float sum = t->add ? t->c[i * t->ldc + j] : 0;
-            for (int64_t l = 0; l < t->k; l++)
-                sum += t->a[i * t->row + l * t->col] * t->b[l * t->step + j];
-            t->c[i * t->ldc + j] = sum;
+    for (int64_t i = 0; i < rows; i++) {
+        egi_vec sum = {0};
+        for (int64_t j = 0; t->add && j < cols; j++)
+            sum[j] = t->c[i * t->ldc + j];
+        for (int64_t l = 0; l < t->k; l++) {
+            egi_vec w = {0};
+            for (int64_t j = 0; j < cols; j++)
+                w[j] = t->b[l * t->step + j];
+            sum += t->a[i * t->row + l * t->col] * w;
         }
+        for (int64_t j = 0; j < cols; j++)
+            t->c[i * t->ldc + j] = sum[j];
+    }
 }
 EGI_SIMD(tail, (const tile *t, int64_t rows, int64_t cols), (t, rows, cols))
 
@@ -311,8 +360,7 @@ static void run_piece(void *arg, int64_t piece, int thread)
         run_direct(p, col, end - col);
         return;
     }
-    for (; col < end; col += BLOCK)
-        run_block(p, from, to, col, end - col < BLOCK ? end - col : BLOCK, scratch);
+    run_block(p, from, to, col, end - col, scratch);
 }
 
 /* --- the whole ---------------------------------------------------------------------------------------------------- */
@@ -333,8 +381,7 @@ static job cut(const egi_kernel *k, const egi_product *p)
         w.col_blocks = at_most(panels > 1 ? panels / 2 : 1, wanted);
         w.row_blocks = is_direct(p) ? 1 : at_most((wanted + w.col_blocks - 1) / w.col_blocks, tiles);
     }
-    const int64_t cols = (panels + w.col_blocks - 1) / w.col_blocks * PANEL;
-    w.room = MAX_ROWS * DEPTH + at_most(p->k, DEPTH) * at_most(cols, BLOCK);
+    w.room = (ROWS + PANEL) * DEPTH;
     return w;
 }
 

@@ -6,7 +6,8 @@
 #include "core/cpu/parallel.h"
 
 /** c = act(op(a) op(b) + c where `accumulate` + bias): op(a): (m, k), op(b): (k, n), c: (m, n), row-major without gaps.
- * Any size may be 0. `squared`: of the squares of a's and b's elements. Of activations only the fused kinds. */
+ * Any size may be 0. `squared`: of the squares of a's and b's elements; only with `ta` and without `tb`. Of activations
+ * only the fused kinds. */
 typedef struct egi_product {
     bool ta, tb, accumulate, squared;
     int64_t m, n, k;
@@ -30,7 +31,7 @@ void egi_cpu_multiply(const egi_kernel *kernel, const egi_product *product, floa
 typedef struct egi_panels {
     const float *a, *panels;
     float *c;
-    int64_t row, col, ldc, rows, cols, k;
+    int64_t row, col, next, ldc, rows, cols, k;
     bool add;
 } egi_panels;
 void egi_cpu_multiply_panels(const egi_panels *p);

@@ -1,0 +1,112 @@
+// Matrix products: a row of the result does not depend on how many others there are.
+extern "C" {
+#include "core/cpu/product.h"
+#include "core/device.h"
+}
+#include "engram/engram.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+namespace
+{
+
+std::vector<float> numbers(int64_t n, int seed)
+{
+    std::vector<float> v((size_t)n);
+    for (size_t i = 0; i < v.size(); i++)
+        v[i] = std::sin((float)(i * 7 + (size_t)seed * 13)) * (float)(1 + i % 3);
+    return v;
+}
+
+struct Team {
+    eg_context *c = nullptr;
+    egi_kernel kernel{};
+    explicit Team(int threads)
+    {
+        eg_context_options o = EG_CONTEXT_OPTIONS_INIT;
+        o.threads = threads;
+        EXPECT_EQ(EG_OK, eg_context_create(&c, &o));
+        kernel.device = c->device;
+        kernel.threads = threads;
+    }
+    ~Team()
+    {
+        eg_context_free(c);
+    }
+    std::vector<float> multiply(egi_product p)
+    {
+        std::vector<float> c((size_t)(p.m * p.n), 0.25f), scratch((size_t)egi_cpu_product_scratch(&kernel, &p));
+        p.c = c.data();
+        egi_cpu_multiply(&kernel, &p, scratch.data());
+        return c;
+    }
+};
+
+// Fewer than seven rows are multiplied without packing, more in tiles of six, many by several threads and in blocks.
+TEST(Product, ARowDoesNotDependOnTheOthers)
+{
+    Team team(2);
+    for (int64_t n : {1, 10, 16, 27, 120})
+        for (int64_t k : {1, 17, 84, 401, 900}) {
+            const int64_t most = 200;
+            const std::vector<float> a = numbers(most * k, 1), b = numbers(k * n, 2), bias = numbers(n, 3);
+            egi_product p{};
+            p.n = n;
+            p.k = k;
+            p.a = a.data();
+            p.b = b.data();
+            p.bias = bias.data();
+            p.act = EGI_ACT_RELU;
+            p.m = most;
+            const std::vector<float> all = team.multiply(p);
+            for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 50, 97}) {
+                p.m = m;
+                const std::vector<float> some = team.multiply(p);
+                for (size_t i = 0; i < some.size(); i++)
+                    ASSERT_EQ(all[i], some[i]) << m << " rows, " << n << " columns, depth " << k << ", at " << i;
+            }
+        }
+}
+
+// Sizes around those of tiles, panels, blocks and depths, in every layout, against sums in double.
+TEST(Product, EverySizeAndLayout)
+{
+    Team team(3);
+    for (int64_t m : {1, 5, 6, 7, 65, 97, 200})
+        for (int64_t n : {1, 8, 9, 16, 33})
+            for (int64_t k : {0, 1, 8, 399, 401})
+                for (int bits = 0; bits < 16; bits++) {
+                    const std::vector<float> a = numbers(m * k, 1), b = numbers(k * n, 2);
+                    egi_product p{};
+                    p.m = m;
+                    p.n = n;
+                    p.k = k;
+                    p.a = a.data();
+                    p.b = b.data();
+                    p.ta = bits & 1;
+                    p.tb = bits & 2;
+                    p.accumulate = bits & 4;
+                    p.squared = bits & 8;
+                    if (p.squared && (!p.ta || p.tb))
+                        continue;
+                    const std::vector<float> c = team.multiply(p);
+                    double worst = 0, largest = 1;
+                    for (int64_t i = 0; i < m; i++)
+                        for (int64_t j = 0; j < n; j++) {
+                            double sum = p.accumulate ? 0.25 : 0;
+                            for (int64_t l = 0; l < k; l++) {
+                                const double x = a[(size_t)(p.ta ? l * m + i : i * k + l)];
+                                const double y = b[(size_t)(p.tb ? j * k + l : l * n + j)];
+                                sum += p.squared ? x * x * y * y : x * y;
+                            }
+                            worst = std::fmax(worst, std::fabs(sum - (double)c[(size_t)(i * n + j)]));
+                            largest = std::fmax(largest, std::fabs(sum));
+                        }
+                    ASSERT_LT(worst, 1e-5 * largest) << m << " " << n << " " << k << " layout " << bits;
+                }
+}
+
+} // namespace
