@@ -18,7 +18,7 @@
 #define MANY      24  /* rows: labels of layers and operations then need room to stand upright */
 
 /* Heights of the levels where there are few rows, and many. */
-static const double heights[2][LEVELS] = {{28, 28, 28, 28}, {28, 28, 150, 150}};
+static const double heights[2][LEVELS] = {{28, 28, 28, 28}, {28, 28, 160, 160}};
 
 /* Colours of the three phases and of what is outside operations, from the phase down to its operations. */
 static const char *const colours[4][3] = {{"#6ea8dc", "#94c0e8", "#bcd9f2"},

@@ -22,7 +22,7 @@ typedef struct eg_profile_row {
     eg_phase phase;
     int64_t calls;
     double seconds;
-    double flops; /**< multiplications and additions, padding counted; 0: an operation that only moves memory */
+    double flops; /**< multiplications and additions of a plain loop, padding counted; 0: it only moves memory */
     double bytes; /**< inputs read and outputs written, once each, wherever they lay */
 } eg_profile_row;
 
