@@ -1,13 +1,12 @@
 /* Engram's side of the benchmark: one job a process, one JSON object on stdout. Only the public API is used.
  *
- *     bench_engram train MODEL NEW KEEP|- [key=value ...]   a fine-tune; the rate is that of its steps, without
- * evaluations bench_engram infer MODEL BATCH SECONDS                predictions of one batch, again and again
- *     bench_engram peak                                     multiply-adds in registers: the most this machine can do
+ *     bench_engram train MODEL NEW KEEP|- [key=value ...]   a fine-tune; the rate of its steps alone
+ *     bench_engram infer MODEL BATCH SECONDS                predictions of one batch, again and again
+ *     bench_engram peak                                     the most this machine can do
  *
  * BENCH_START, a time in seconds since the epoch, is when the process was asked for; BENCH_THREADS how many threads. */
 #include <engram/engram.h>
 
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,56 +165,18 @@ static int infer(eg_context *context, char **argv)
     return 0;
 }
 
-/* --- the machine's peak ------------------------------------------------------------------------------------------- */
-
-#define CHAINS 12 /* enough independent multiply-adds to fill two units of latency 4 to 6 */
-
-/* n rounds of CHAINS multiply-adds of `width` floats; the result keeps the compiler from leaving them out. */
-#define PEAK_KERNEL(name, isa, width)                                      \
-    typedef float name##_vector __attribute__((vector_size(4 * (width)))); \
-    __attribute__((target(isa))) static float name(int64_t n)              \
-    {                                                                      \
-        name##_vector a[CHAINS], b, c;                                     \
-        for (int i = 0; i < (width); i++) {                                \
-            b[i] = 0.999F;                                                 \
-            c[i] = 0.001F;                                                 \
-            for (int k = 0; k < CHAINS; k++)                               \
-                a[k][i] = (float)k;                                        \
-        }                                                                  \
-        for (int64_t r = 0; r < n; r++)                                    \
-            for (int k = 0; k < CHAINS; k++)                               \
-                a[k] = a[k] * b + c;                                       \
-        float sum = 0;                                                     \
-        for (int k = 0; k < CHAINS; k++)                                   \
-            sum += a[k][0];                                                \
-        return sum;                                                        \
-    }
-PEAK_KERNEL(peak_avx512, "avx512f", 16)
-PEAK_KERNEL(peak_avx2, "avx2,fma", 8)
-
-static int peak(void)
+static int peak(eg_context *context)
 {
-    const int64_t rounds = 40000000;
-    const bool wide = __builtin_cpu_supports("avx512f");
-    const int team = threads();
-    double best = 0;
-    float sum = 0;
-    for (int t = 0; t < 3; t++) {
-        const double began = now();
-#pragma omp parallel num_threads(team) reduction(+ : sum)
-        sum += wide ? peak_avx512(rounds) : peak_avx2(rounds);
-        const double flops = 2.0 * CHAINS * (wide ? 16 : 8) * (double)rounds * team;
-        const double rate = flops / (now() - began) / 1e9;
-        best = rate > best ? rate : best;
-    }
-    printf("{\"gflops\": %.1f, \"vectors\": \"%s\", \"check\": %.1f}\n", best, wide ? "AVX-512" : "AVX2", (double)sum);
+    eg_peak best;
+    if (eg_peak_measure(&best, context))
+        return failed();
+    printf("{\"gflops\": %.1f, \"gigabytes\": %.1f, \"device\": \"%s\"}\n", best.flops / 1e9, best.bytes / 1e9,
+           eg_context_describe(context));
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "peak") == 0)
-        return peak();
     eg_context *context = NULL;
     eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
     options.threads = threads();
@@ -226,6 +187,8 @@ int main(int argc, char **argv)
         code = train(context, argc, argv);
     else if (argc == 5 && strcmp(argv[1], "infer") == 0)
         code = infer(context, argv);
+    else if (argc == 2 && strcmp(argv[1], "peak") == 0)
+        code = peak(context);
     else
         fprintf(stderr, "usage: see bench/engram.c\n");
     eg_context_free(context);

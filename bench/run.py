@@ -71,7 +71,7 @@ def highest_peak(program, before=None):
     peak = run([program, "peak"])
     if before and before["gflops"] >= peak["gflops"]:
         return before
-    print(f"peak: {peak['gflops']} GFLOP/s with {peak['vectors']}, {THREADS} threads", flush=True)
+    print(f"peak: {peak['gflops']} GFLOP/s on {peak['device']}", flush=True)
     return peak
 
 
@@ -155,7 +155,7 @@ Written by `tools/bench`; run it on your machine to replace these figures by you
 
 {processor()}, {THREADS} threads for each; {versions(options.command)}. Each figure is the median of {options.repeats} processes (3 where one
 takes long); the three take turns. Rates count training steps only: no loading, no evaluation. Peak of the machine, the highest measured during the run:
-{peak['gflops']:.0f} GFLOP/s in f32 ({peak['vectors']} multiply-adds in registers). {'Data sets made of random bytes: ' + ', '.join(made_up) + '.' if made_up else ''}
+{peak['gflops']:.0f} GFLOP/s in f32 (multiply-adds in registers). {'Data sets made of random bytes: ' + ', '.join(made_up) + '.' if made_up else ''}
 
 {table('Training, images a second', speed)}
 {table('Inference, images a second', infer)}

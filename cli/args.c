@@ -25,6 +25,12 @@ OPTION(cli_format, "--format", NULL, CLI_TEXT, format, "csv|jsonl", "lines to wr
 OPTION(cli_json, "--json", NULL, CLI_FLAG, json, NULL, "one JSON object on standard output");
 OPTION(cli_resolve, "--resolve", NULL, CLI_FLAG, resolve, NULL, "print the whole configuration as it would be used");
 OPTION(cli_schema, "--schema", NULL, CLI_FLAG, schema, NULL, "list every key with its default, bounds and meaning");
+OPTION(cli_batch, "--batch", "-b", CLI_LIST, batch, "N",
+       "examples a step; may be given several times (default: 1, 32, 256, and finetune.batch for training)");
+OPTION(cli_seconds, "--seconds", NULL, CLI_TEXT, seconds, "S", "for each measurement, about (default: 1)");
+OPTION(cli_train, "--train", NULL, CLI_FLAG, train, NULL, "training only");
+OPTION(cli_infer, "--infer", NULL, CLI_FLAG, infer, NULL, "inference only");
+OPTION(cli_out_pictures, "--out", "-o", CLI_TEXT, out, "DIR", "folder for a picture (SVG) of each measurement");
 
 static const cli_option help_option = {
     .name = "--help", .brief = "-h", .kind = CLI_FLAG, .offset = offsetof(cli_args, help), .help = "this text"};

@@ -33,8 +33,9 @@ typedef struct cli_args {
     cli_list paths;    /* positional arguments */
     cli_list settings; /* key=value */
     cli_list data, keep;
-    const char *config, *out, *arch, *against, *task, *format;
-    bool json, help, resolve, schema;
+    cli_list batch;
+    const char *config, *out, *arch, *against, *task, *format, *seconds;
+    bool json, help, resolve, schema, train, infer;
 } cli_args;
 
 typedef enum cli_option_kind { CLI_FLAG, CLI_TEXT, CLI_LIST } cli_option_kind;
@@ -59,7 +60,7 @@ typedef struct cli_verb {
 extern const cli_verb *const cli_verbs[]; /* NULL-ended */
 
 extern const cli_option cli_data, cli_keep, cli_config, cli_out, cli_out_file, cli_arch, cli_against, cli_task,
-    cli_format, cli_json, cli_resolve, cli_schema;
+    cli_format, cli_json, cli_resolve, cli_schema, cli_batch, cli_seconds, cli_train, cli_infer, cli_out_pictures;
 
 /** Parses argv after the verb. Returns CLI_OK or CLI_USAGE after printing why. */
 int cli_parse(cli_args *out, const cli_verb *verb, int argc, char **argv);
@@ -99,6 +100,9 @@ json_t *cli_real(double value);
 int cli_print_json(json_t *object);
 /** Writes text to `path` through a temporary file and a rename; "-" or NULL: stdout. */
 int cli_save_text(const char *path, const char *text);
+
+/** The table of a profile: its head, the operations that took longest (at most `most`; 0: all), what is outside. */
+void cli_print_profile(const eg_profile *profile, int most);
 
 /** Puts --data, --keep and MODEL into the configuration and copies the model's path out. For finetune and check. */
 int cli_job_config(const cli_args *args, eg_config *config, char *model_path, size_t room);

@@ -116,6 +116,8 @@ static void print_result(const eg_finetune_result *r)
                cli_percent(r->average_accuracy).s, r->backward_transfer * 100, r->forgetting * 100);
     if (*r->verdict)
         printf("curves  %s\n", r->verdict);
+    if (r->profile)
+        cli_print_profile(r->profile, 24);
     if (r->epochs_run)
         printf("time    %s | %s img/s | best epoch %lld of %lld%s\n", cli_duration(r->seconds).s,
                cli_count((int64_t)r->examples_per_second).s, (long long)r->best_epoch, (long long)r->epochs_run,

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 extern const cli_verb cli_finetune_verb, cli_eval_verb, cli_predict_verb, cli_inspect_verb, cli_check_verb,
-    cli_compare_verb, cli_config_verb, cli_doctor_verb;
+    cli_compare_verb, cli_bench_verb, cli_config_verb, cli_doctor_verb;
 
-const cli_verb *const cli_verbs[] = {&cli_finetune_verb, &cli_eval_verb,   &cli_predict_verb,
-                                     &cli_inspect_verb,  &cli_check_verb,  &cli_compare_verb,
-                                     &cli_config_verb,   &cli_doctor_verb, NULL};
+const cli_verb *const cli_verbs[] = {
+    &cli_finetune_verb, &cli_eval_verb,  &cli_predict_verb, &cli_inspect_verb, &cli_check_verb,
+    &cli_compare_verb,  &cli_bench_verb, &cli_config_verb,  &cli_doctor_verb,  NULL};
 
 static void print_usage(FILE *to)
 {

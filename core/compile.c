@@ -158,7 +158,8 @@ static eg_status prepare(egi_plan *p)
     egi_device *d = p->context->device;
     EG_TRY(egi_alloc(&p->kernels, p->context, p->n_nodes, sizeof *p->kernels));
     for (int64_t i = 0; i < p->n_nodes; i++) {
-        const egi_node *node = &p->nodes[i];
+        egi_node *node = &p->nodes[i];
+        node->kernel = node->dead ? -1 : p->n_kernels;
         if (i == p->n_once)
             p->n_forward_kernels = p->n_kernels;
         if (node->dead)

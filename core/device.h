@@ -6,6 +6,18 @@
 
 typedef struct egi_kernel egi_kernel;
 
+/** What running a kernel has taken since its plan is profiled. */
+typedef struct egi_kernel_time {
+    int64_t calls;
+    double seconds;
+} egi_kernel_time;
+
+/** What a device can do at best, a second, as measured on it. */
+typedef struct egi_peak {
+    double flops; /* f32 multiplications and additions */
+    double bytes; /* read and written, of arrays that no cache holds */
+} egi_peak;
+
 /** A prepared operation: everything about it was decided when it was made; running it is one call. */
 struct egi_kernel {
     /** Must not allocate. Errors are the device's (DEVICE, NUMERIC). */
@@ -15,10 +27,11 @@ struct egi_kernel {
     const void *args;    /* borrowed from the plan */
     const egi_tensor *t; /* the plan's tensor table, indexed by egi_val; addresses are final */
     egi_device *device;
-    void *state;          /* the kernel's own, e.g. a oneDNN primitive with its memories */
-    int threads;          /* of the context when it was prepared: no thread beyond may touch its scratch */
-    size_t scratch_bytes; /* wanted by prepare; the plan gives all kernels the same scratch memory */
-    void *scratch;        /* set by the plan after prepare, aligned to 64 */
+    void *state;           /* the kernel's own, e.g. a oneDNN primitive with its memories */
+    int threads;           /* of the context when it was prepared: no thread beyond may touch its scratch */
+    size_t scratch_bytes;  /* wanted by prepare; the plan gives all kernels the same scratch memory */
+    void *scratch;         /* set by the plan after prepare, aligned to 64 */
+    egi_kernel_time *time; /* where the device adds what a run took; NULL: it is not asked for */
 };
 
 /** Fills `out->run`, `state`, `destroy`, `scratch_bytes`. Returns EG_ERR_UNSUPPORTED (cheaply, the message is ignored)
@@ -41,6 +54,8 @@ struct egi_device_type {
     /** Device memory: aligned to 64 and zeroed. */
     eg_status (*alloc)(egi_device *device, void **out, size_t bytes);
     void (*release)(egi_device *device, void *block);
+    /** Measures what the device can do, with the context's threads, in about a second. */
+    eg_status (*peak)(egi_device *device, egi_peak *out);
 };
 
 struct egi_device {

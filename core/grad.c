@@ -212,6 +212,7 @@ static eg_status walk(egi_plan *p, egi_val y, egi_val dy, bool squares)
         status = sum_leaves(&g);
     grads_release(&g);
     p->layer = -1;
+    p->n_backward = p->n_nodes;
     return p->status = status;
 }
 

@@ -67,6 +67,12 @@ typedef struct egi_op {
     eg_status (*square)(egi_plan *plan, const void *args, egi_grads *grads);
     /** Plain loops in double: the oracle for every dtype and device. `t` is indexed by egi_val. */
     void (*reference)(const void *args, const egi_tensor *t, const egi_control *control);
+    /** Multiplications and additions of one run, as they are counted by convention: 2 a multiply-add, places in the
+     * padding count too. NULL: an operation that only moves memory, or nearly. */
+    double (*flops)(const void *args, const egi_tensor *t);
+    /** Bytes that one run reads and writes, where that is not `all`: every value in `in` read and every one in `out`
+     * written, once. NULL: it is. */
+    double (*bytes)(const void *args, const egi_tensor *t, double all);
     const egi_op_case *cases;
     int n_cases;
 } egi_op;

@@ -14,6 +14,7 @@ eg_status egi_plan_create(egi_plan **out, eg_context *context, int64_t batch, eg
                     .training = training,
                     .layer = -1,
                     .n_forward = -1,
+                    .n_backward = -1,
                     .n_once = -1};
     if (egi_temp_of(p, dtype, EGI_SCALAR) != EGI_NONE || p->status != EG_OK) { /* takes index 0: EGI_NONE */
         const eg_status status = p->status;
@@ -47,6 +48,7 @@ void egi_plan_free(egi_plan *p)
     d->type->release(d, p->workspace);
     d->type->release(d, p->scratch);
     d->type->release(d, p->one);
+    egi_free(c, p->times);
     egi_free(c, p->nodes);
     egi_free(c, p->values);
     egi_free(c, p->t);

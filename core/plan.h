@@ -28,6 +28,7 @@ typedef struct egi_node {
     void *args; /* owned */
     int layer;  /* which call emitted it, for messages and profiles; -1 none */
     bool dead;
+    int kernel; /* after compiling: its place among the kernels; -1: dead */
 } egi_node;
 
 struct egi_plan {
@@ -47,6 +48,8 @@ struct egi_plan {
     int64_t n_forward; /* nodes before this index are the forward pass and the losses; -1: no backward pass yet */
     int64_t n_once; /* nodes from this index on are run by egi_plan_run_backward(): n_forward, or where the seed `dy` is
                        made */
+    int64_t
+        n_backward; /* nodes from this index on came after the backward pass: the update; -1: no backward pass yet */
     int layer;      /* given to nodes that are emitted now */
 
     void *workspace;
@@ -55,6 +58,7 @@ struct egi_plan {
     void *one;           /* a scalar 1 of the plan's dtype: the gradient of a loss */
     egi_kernel *kernels; /* one a live node, in order */
     int n_kernels, n_forward_kernels;
+    egi_kernel_time *times; /* (n_kernels) of a profiled plan, else NULL */
 };
 
 EG_MUST_USE eg_status egi_plan_create(egi_plan **out, eg_context *context, int64_t batch, egi_dtype dtype,
@@ -150,5 +154,26 @@ eg_status egi_plan_run_forward(egi_plan *plan, const egi_control *control);
 eg_status egi_plan_run_backward(egi_plan *plan, const egi_control *control);
 /** Address of a kept or bound value after compiling. */
 void *egi_plan_data(const egi_plan *plan, egi_val v);
+
+/* --- profiling (core/profile.c) ----------------------------------------------------------------------------------- */
+
+typedef enum egi_phase { EGI_PHASE_FORWARD, EGI_PHASE_BACKWARD, EGI_PHASE_UPDATE } egi_phase;
+
+/** What one operation of a profiled plan did. */
+typedef struct egi_cost {
+    const egi_op *op;
+    int layer; /* the call that emitted it, or whose gradient it computes; -1 none */
+    egi_phase phase;
+    int64_t calls;
+    double seconds, flops, bytes; /* of all calls; flops is 0 where the operation counts none */
+} egi_cost;
+
+/** From now on a compiled plan measures what each of its kernels takes, from zero. Errors: NOMEM. */
+EG_MUST_USE eg_status egi_plan_profile(egi_plan *plan);
+/** What node `i` of a profiled plan did; false: it was dropped. */
+bool egi_plan_cost(const egi_plan *plan, int64_t i, egi_cost *out);
+/** Counted values of one run of an operation. */
+double egi_op_flops(const egi_op *op, const void *args, const egi_tensor *t);
+double egi_op_bytes(const egi_op *op, const void *args, const egi_tensor *t);
 
 #endif

@@ -36,6 +36,12 @@ EG_MUST_USE eg_status egi_dataset_pick(eg_dataset **out, const eg_dataset *d, co
 /** The examples of `a`, then those of `b`. Owner: caller. Errors: DATA (shapes or types differ). */
 EG_MUST_USE eg_status egi_dataset_join(eg_dataset **out, const eg_dataset *a, const eg_dataset *b);
 
+/** n examples whose inputs are uniform in [0, 1), f32, of these per-sample shapes; with labels in [0, classes), or,
+ * where classes is 0, targets of the shape `target`, uniform too. Owner: caller. Errors: DATA (impossible shape),
+ * NOMEM. */
+EG_MUST_USE eg_status egi_dataset_random(eg_dataset **out, eg_context *context, int64_t n, const egi_shape *inputs,
+                                         int n_inputs, int64_t classes, const egi_shape *target, uint64_t seed);
+
 /** A seeded split: `share` (0 to 1) of the examples, drawn per class in proportion, go to *second, the rest to *first.
  * Index lists, each sorted; owner: caller, egi_free(). Every class with at least 2 examples has one on both sides. */
 EG_MUST_USE eg_status egi_dataset_split(int64_t **first, int64_t *n_first, int64_t **second, int64_t *n_second,

@@ -1,33 +1,15 @@
 /* eg_finetune_check(): all that comes before the first epoch and a few steps on a copy, as a report. */
+#include "core/text.h"
 #include "finetune/screen.h"
 
 #include <math.h>
-#include <string.h>
 
 #define SHOWN 16 /* inputs whose range is told */
 
-typedef struct report_text {
-    eg_context *context;
-    char *s;
-    int64_t n, capacity;
-    eg_status status;
-} report_text;
-
 static void add_line(void *user, const char *line)
 {
-    report_text *t = user;
-    const int64_t length = (int64_t)strlen(line);
-    if (t->status == EG_OK && t->n + length + 2 > t->capacity) {
-        const int64_t room = 2 * (t->n + length + 2) + 256;
-        t->status = egi_grow(&t->s, t->context, t->capacity, room, 1);
-        t->capacity = t->status == EG_OK ? room : t->capacity;
-    }
-    if (t->status != EG_OK)
-        return;
-    memcpy(t->s + t->n, line, (size_t)length);
-    t->n += length;
-    t->s[t->n++] = '\n';
-    t->s[t->n] = '\0';
+    egi_text_add(user, line);
+    egi_text_add(user, "\n");
 }
 
 static eg_status say_range(egi_run *run, int input)
@@ -71,7 +53,7 @@ static eg_status examine(egi_run *run)
 eg_status eg_finetune_check(char **out, eg_model *model, const eg_finetune_job *job)
 {
     egi_run run;
-    report_text t = {.context = model->context, .status = EG_OK};
+    egi_text t = {.context = model->context};
     eg_finetune_job dry = *job;
     dry.line = add_line;
     dry.progress = NULL;
@@ -81,13 +63,8 @@ eg_status eg_finetune_check(char **out, eg_model *model, const eg_finetune_job *
     if (status == EG_OK)
         status = examine(&run);
     egi_run_release(&run);
-    status = status == EG_OK ? t.status : status;
-    if (status == EG_OK && !t.s)
-        status = egi_strdup(&t.s, model->context, "");
-    if (status != EG_OK) {
-        egi_free(model->context, t.s);
-        return status;
-    }
-    *out = t.s;
-    return EG_OK;
+    if (status == EG_OK)
+        return egi_text_take(out, &t);
+    egi_text_release(&t);
+    return status;
 }

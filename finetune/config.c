@@ -130,6 +130,7 @@ const egi_field egi_run_fields[] = {
     BOOL("run.deterministic", run.deterministic, "true", "the same command, seed and threads give the same bits"),
     TEXT("run.time_limit", run.time_limit, "0", "training ends after 90s, 30m, 2h; 0: no limit"),
     INT("run.log_steps", run.log_steps, "0", 0, 1e9, "a line in metrics.jsonl every so many steps; 0: a line an epoch"),
+    BOOL("run.profile", run.profile, "false", "measure where the time of the training steps goes, by operation"),
 };
 /* clang-format on */
 const int egi_run_fields_count = (int)(sizeof egi_run_fields / sizeof *egi_run_fields);

@@ -98,6 +98,7 @@ typedef struct egi_run_config {
         bool deterministic;
         char time_limit[EGI_TEXT_MAX]; /* "0", "90s", "30m", "2h": egi_config_seconds() */
         int64_t log_steps;             /* a line in metrics.jsonl every so many steps; 0: a line an epoch */
+        bool profile;                  /* where the time of training steps goes */
     } run;
 } egi_run_config;
 
@@ -134,7 +135,8 @@ struct eg_config {
  */
 const char *egi_config_condition(const egi_run_config *run, int64_t *index, const char **key);
 
-/** The code point that *text begins with, which is moved behind it; EGI_UTF8_BAD when it is not UTF-8 (RFC 3629). */
+/** The code point that *text begins with, which is moved behind it; EGI_UTF8_BAD when it is not UTF-8 (RFC 3629), and
+ * *text stays. */
 #define EGI_UTF8_BAD 0xffffffffu
 uint32_t egi_utf8_next(const char **text);
 

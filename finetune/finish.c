@@ -25,6 +25,7 @@ void eg_finetune_result_free(eg_finetune_result *r)
         egi_free(c, (char *)own->wrote[i]);
     for (int i = 0; i < own->n_texts; i++)
         egi_free(c, own->texts[i]);
+    eg_profile_free(r->profile);
     egi_free(c, own->wrote);
     egi_free(c, r->keep);
     egi_free(c, r->epochs);
@@ -103,8 +104,21 @@ static eg_status fill_epochs(result *own, const egi_run *run)
     return EG_OK;
 }
 
+static eg_status fill_profile(result *own, const egi_run *run)
+{
+    eg_peak peak;
+    if (!run->config->run.profile || !run->trainer)
+        return EG_OK;
+    EG_TRY(egi_profile_create(&own->r.profile, run->context, true));
+    EG_TRY(egi_trainer_profile(run->trainer, own->r.profile));
+    EG_TRY(eg_peak_measure(&peak, run->context));
+    egi_profile_finish(own->r.profile, &run->laps, &peak);
+    return EG_OK;
+}
+
 static eg_status fill(result *own, const egi_run *run, const char *model_path)
 {
+    EG_TRY(fill_profile(own, run));
     EG_TRY(fill_keep(own, run));
     EG_TRY(fill_figures(own, run));
     EG_TRY(fill_epochs(own, run));

@@ -3,20 +3,12 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #define BATCH_LEAST    8 /* new examples; with rehearsal as many old ones beside them */
-#define BATCH_MOST     64
+#define BATCH_MOST     EGI_BATCH_DEFAULT
 #define STEPS_WANTED   64   /* an epoch, of small data sets */
 #define PROGRESS_EVERY 0.05 /* seconds */
 #define RECOVERY_RATE  0.1
-
-double egi_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 int64_t egi_run_new_share(int64_t batch, double mix)
 {
@@ -78,42 +70,31 @@ static void make_schedule(egi_run *run, const egi_optimizer_type *optimizer)
     };
 }
 
-static egi_optimizer_settings optimizer_settings(const egi_run *run)
+/* NULL: the run is not profiled. */
+static egi_laps *laps_of(egi_run *run)
 {
-    return (egi_optimizer_settings){
-        .momentum = run->config->finetune.momentum,
-        .beta1 = run->config->finetune.beta1,
-        .beta2 = run->config->finetune.beta2,
-        .rho = run->config->finetune.rho,
-        .epsilon = run->config->finetune.epsilon,
-        .clip_norm = run->config->finetune.clip_norm,
-        .nesterov = run->config->finetune.nesterov,
-    };
+    return run->config->run.profile ? &run->laps : NULL;
 }
 
 static eg_status make_trainer(egi_run *run, double *rates)
 {
-    const egi_optimizer_type *type = egi_optimizer_types[run->config->finetune.optimizer];
-    const double decay = run->config->finetune.weight_decay;
     const int64_t used = run->rehearses ? run->n_sources : 1;
     EG_TRY(egi_objective_make(&run->objective, run->model, run->config, run->sources, used));
-    const egi_trainer_options options = {
+    egi_trainer_options options = {
         .objective = run->objective,
         .sources = run->sources,
         .n_sources = run->n_sources,
-        .optimizer = type,
-        .settings = optimizer_settings(run),
-        .penalties = {.l1 = run->config->finetune.l1,
-                      .l2 = run->config->finetune.l2,
-                      .weight_decay = decay < 0 ? type->fallback.weight_decay : decay,
-                      .lr_scale = rates},
         .anchor = run->anchor.theta,
         .omega = run->anchor.omega,
         .log_penalty = run->config->run.log_steps > 0,
         .seed = run->seed,
     };
+    egi_trainer_configure(&options, run->config);
+    options.penalties.lr_scale = rates;
     EG_TRY(egi_trainer_create(&run->trainer, run->model, &options));
-    make_schedule(run, type);
+    if (laps_of(run))
+        EG_TRY(egi_trainer_measure(run->trainer, laps_of(run)));
+    make_schedule(run, options.optimizer);
     if (run->rehearses) /* every batch is filled up with old examples */
         return egi_trainer_prepare(run->trainer, run->batch);
     const int64_t n = run->new_pool.n, rest = n % run->batch;
@@ -212,9 +193,12 @@ static eg_status train_step(egi_run *run, tally *t, int64_t planned)
         if (run->methods[i].type->compose_batch)
             run->methods[i].type->compose_batch(&run->methods[i], run, run->items, &n);
     t->lr = rate_of(run, t, planned);
+    egi_laps_add(laps_of(run), EGI_LAP_COMPOSE);
     EG_TRY(egi_trainer_step(run->trainer, run->items, n, t->lr, run->protect.strength, &r));
     t->step++;
     t->examples += n;
+    run->laps.steps++;
+    run->laps.examples += n;
     t->loss += r.loss * (double)n;
     t->correct += r.correct;
     t->diverged = !isfinite(r.loss + r.penalty);
@@ -232,10 +216,13 @@ static bool out_of_steps(const egi_run *run)
 
 static eg_status train_epoch(egi_run *run, tally *t, int64_t planned)
 {
+    egi_laps_begin(laps_of(run));
     egi_pool_seek(&run->new_pool, (uint32_t)(t->epoch - 1), 0);
     while (t->step < t->steps && !t->diverged && !t->stop && !out_of_steps(run)) {
         EG_TRY(train_step(run, t, planned));
+        egi_laps_add(laps_of(run), EGI_LAP_LOOP);
         tell(run, t);
+        egi_laps_add(laps_of(run), EGI_LAP_PROGRESS);
     }
     t->diverged = t->diverged || !egi_arena_finite(run->model, run->model->weights);
     return EG_OK;

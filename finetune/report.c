@@ -1,6 +1,8 @@
 #include "finetune/report.h"
 
 #include "core/file.h"
+#include "core/text.h"
+#include "finetune/profile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,23 +14,19 @@
 #include <unistd.h>
 
 #define STEP_BUFFER ((size_t)1 << 16)
-#define FILES       5
+#define FILES       6
 
-enum { FILE_CONFIG, FILE_CSV, FILE_JSONL, FILE_REPORT, FILE_LOG };
-static const char *const file_names[FILES] = {"config.yaml", "metrics.csv", "metrics.jsonl", "report.json", "log.txt"};
-
-/* Text that only grows. */
-typedef struct text {
-    char *s;
-    int64_t n, capacity;
-} text;
+/* profile.svg, of a profiled run only, is the last one. */
+enum { FILE_CONFIG, FILE_CSV, FILE_JSONL, FILE_REPORT, FILE_LOG, FILE_PROFILE };
+static const char *const file_names[FILES] = {"config.yaml", "metrics.csv", "metrics.jsonl",
+                                              "report.json", "log.txt",     "profile.svg"};
 
 struct egi_report {
     eg_context *context;
     char *path[FILES];
     char *made; /* the folder, where this run made it: it goes away again when nothing is written */
     const char *wrote[FILES + 1];
-    text config, csv, log;
+    egi_text config, csv, log;
     char *jsonl_part; /* metrics.jsonl while it is written */
     int jsonl;        /* its descriptor, -1: none */
     char *buffer;     /* STEP_BUFFER bytes on their way to it */
@@ -38,19 +36,6 @@ struct egi_report {
 };
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
-
-static eg_status append(egi_report *r, text *t, const char *s)
-{
-    const int64_t n = (int64_t)strlen(s);
-    if (t->n + n + 1 > t->capacity) {
-        const int64_t room = 2 * (t->n + n + 1) + 256;
-        EG_TRY(egi_grow(&t->s, r->context, t->capacity, room, 1));
-        t->capacity = room;
-    }
-    memcpy(t->s + t->n, s, (size_t)n + 1);
-    t->n += n;
-    return EG_OK;
-}
 
 /* A number, or `nothing` where there is none. */
 static const char *number(const egi_report *r, double value, const char *nothing, char text[40])
@@ -79,7 +64,7 @@ static eg_status keep_config(egi_report *r, const eg_config *config)
 {
     char *yaml;
     EG_TRY(eg_config_print(&yaml, config));
-    const eg_status status = append(r, &r->config, yaml);
+    const eg_status status = egi_text_add(&r->config, yaml);
     egi_free(r->context, yaml);
     return status;
 }
@@ -109,10 +94,10 @@ static eg_status begin(egi_report *r, const char *folder, const eg_config *confi
     EG_TRY(egi_folder_create(r->context, folder));
     EG_TRY(make_paths(r, folder));
     EG_TRY(keep_config(r, config));
-    EG_TRY(append(r, &r->log, ""));
-    EG_TRY(append(r, &r->csv,
-                  "epoch,loss,accuracy,validation_loss,new_accuracy,keep_accuracy,lr,strength,mix,examples_per_second,"
-                  "seconds,best\n"));
+    EG_TRY(egi_text_add(&r->log, ""));
+    EG_TRY(egi_text_add(
+        &r->csv, "epoch,loss,accuracy,validation_loss,new_accuracy,keep_accuracy,lr,strength,mix,examples_per_second,"
+                 "seconds,best\n"));
     return open_jsonl(r);
 }
 
@@ -120,7 +105,7 @@ eg_status egi_report_create(egi_report **out, eg_context *context, const char *f
 {
     egi_report *r;
     EG_TRY(egi_alloc(&r, context, 1, sizeof *r));
-    r->context = context;
+    r->context = r->config.context = r->csv.context = r->log.context = context;
     r->jsonl = -1;
     r->by_step = egi_config_run(config)->run.log_steps > 0;
     const eg_status status = begin(r, folder, config);
@@ -145,9 +130,9 @@ void egi_report_free(egi_report *r)
     egi_free(r->context, r->made);
     for (int i = 0; i < FILES; i++)
         egi_free(r->context, r->path[i]);
-    egi_free(r->context, r->config.s);
-    egi_free(r->context, r->csv.s);
-    egi_free(r->context, r->log.s);
+    egi_text_release(&r->config);
+    egi_text_release(&r->csv);
+    egi_text_release(&r->log);
     egi_free(r->context, r->jsonl_part);
     egi_free(r->context, r->buffer);
     if (r->plain)
@@ -159,8 +144,8 @@ void egi_report_free(egi_report *r)
 
 eg_status egi_report_line(egi_report *r, const char *line)
 {
-    EG_TRY(append(r, &r->log, line));
-    return append(r, &r->log, "\n");
+    EG_TRY(egi_text_add(&r->log, line));
+    return egi_text_add(&r->log, "\n");
 }
 
 static eg_status flush(egi_report *r)
@@ -224,7 +209,7 @@ eg_status egi_report_epoch(egi_report *r, const eg_epoch_result *e)
     }
     snprintf(csv + c, sizeof csv - (size_t)c, ",%d\n", e->best);
     snprintf(json + j, sizeof json - (size_t)j, ", \"best\": %s}\n", e->best ? "true" : "false");
-    EG_TRY(append(r, &r->csv, csv));
+    EG_TRY(egi_text_add(&r->csv, csv));
     return r->by_step ? EG_OK : jsonl_line(r, json);
 }
 
@@ -297,24 +282,15 @@ static json_t *report_object(const eg_finetune_result *r)
     json_object_set_new(o, "verdict", text_or_empty(r->verdict));
     json_object_set_new(o, "warning", text_or_empty(r->warning));
     json_object_set_new(o, "epochs", epochs_json(r));
+    if (r->profile)
+        json_object_set_new(o, "profile", egi_profile_object(r->profile));
     json_object_set_new(o, "engram", json_string(eg_version()));
     return o;
 }
 
 eg_status eg_finetune_json(char **out, eg_context *context, const eg_finetune_result *result)
 {
-    json_t *object = report_object(result);
-    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(12);
-    const size_t n = object ? json_dumpb(object, NULL, 0, flags) : 0;
-    char *text = NULL;
-    eg_status status = n ? egi_alloc(&text, context, (int64_t)n + 2, 1) : egi_fail(EG_ERR_NOMEM, "report: no memory");
-    if (status == EG_OK) {
-        json_dumpb(object, text, n, flags);
-        text[n] = '\n';
-        *out = text;
-    }
-    json_decref(object);
-    return status;
+    return egi_json_text(out, context, report_object(result));
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -332,13 +308,24 @@ static eg_status commit_jsonl(egi_report *r)
     return egi_file_commit(r->context, r->jsonl_part, r->path[FILE_JSONL]);
 }
 
+static eg_status write_profile(egi_report *r, const eg_profile *profile)
+{
+    char *svg;
+    EG_TRY(eg_profile_svg(&svg, r->context, profile));
+    const eg_status status = egi_file_write_atomic(r->context, r->path[FILE_PROFILE], svg, strlen(svg));
+    egi_free(r->context, svg);
+    return status;
+}
+
 eg_status egi_report_finish(egi_report *r, const eg_finetune_result *result)
 {
     if (r->jsonl < 0)
         return egi_fail(EG_ERR_STATE, "report: already finished");
     char *json;
     EG_TRY(eg_finetune_json(&json, r->context, result));
-    eg_status status = commit_jsonl(r);
+    eg_status status = result->profile ? write_profile(r, result->profile) : EG_OK;
+    if (status == EG_OK)
+        status = commit_jsonl(r);
     if (status == EG_OK)
         status = egi_file_write_atomic(r->context, r->path[FILE_CONFIG], r->config.s, (size_t)r->config.n);
     if (status == EG_OK)
@@ -348,7 +335,7 @@ eg_status egi_report_finish(egi_report *r, const eg_finetune_result *result)
     if (status == EG_OK)
         status = egi_file_write_atomic(r->context, r->path[FILE_REPORT], json, strlen(json));
     egi_free(r->context, json);
-    for (int i = 0; status == EG_OK && i < FILES; i++)
+    for (int i = 0; status == EG_OK && i < (result->profile ? FILES : FILE_PROFILE); i++)
         r->wrote[i] = r->path[i];
     return status;
 }

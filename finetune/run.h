@@ -78,6 +78,7 @@ struct egi_run {
     egi_trainer *trainer;
     egi_evaluator *evaluator;
     egi_schedule schedule;
+    egi_laps laps; /* of training steps, where run.profile */
     egi_pool new_pool;
     egi_item *items; /* (batch) */
     egi_budget budget;
@@ -160,8 +161,6 @@ EG_MUST_USE eg_status egi_features(float **out, int64_t *dim, const eg_model *mo
 
 /** A line for the user: to the job's callback (`head`) and into log.txt. */
 void egi_run_line(egi_run *run, bool head, const char *format, ...) EGI_PRINTF(3, 4);
-/** Seconds of a steady clock. */
-double egi_clock(void);
 /** Marks elements of parameters that did not exist before (new rows of a head, new heads): sets them in `arena` to
  * `value`. */
 void egi_run_mark_fresh(const egi_run *run, void *arena, double value);

@@ -19,6 +19,7 @@ struct egi_trainer {
     int n_segments;
     egi_optimizer_arenas arenas; /* grad, m, v are owned */
     egi_control control;
+    egi_laps *laps; /* NULL: steps are not measured */
     step *steps;
     int64_t n_steps, steps_capacity;
     void *mark_w, *mark_m, *mark_v; /* owned */
@@ -67,6 +68,25 @@ static eg_status make_arenas(egi_trainer *t)
     return EG_OK;
 }
 
+void egi_trainer_configure(egi_trainer_options *out, const egi_run_config *config)
+{
+    const egi_optimizer_type *type = egi_optimizer_types[config->finetune.optimizer];
+    const double decay = config->finetune.weight_decay;
+    out->optimizer = type;
+    out->settings = (egi_optimizer_settings){
+        .momentum = config->finetune.momentum,
+        .beta1 = config->finetune.beta1,
+        .beta2 = config->finetune.beta2,
+        .rho = config->finetune.rho,
+        .epsilon = config->finetune.epsilon,
+        .clip_norm = config->finetune.clip_norm,
+        .nesterov = config->finetune.nesterov,
+    };
+    out->penalties = (egi_penalties){.l1 = config->finetune.l1,
+                                     .l2 = config->finetune.l2,
+                                     .weight_decay = decay < 0 ? type->fallback.weight_decay : decay};
+}
+
 eg_status egi_trainer_create(egi_trainer **out, eg_model *model, const egi_trainer_options *options)
 {
     egi_trainer *t;
@@ -104,7 +124,8 @@ static eg_status emit_step(const egi_trainer *t, step *s, egi_model_io *io)
     EG_TRY(egi_plan_backward(s->plan, s->values.loss));
     EG_TRY(egi_optimizer_emit(s->plan, o->optimizer, &o->settings, &t->arenas, t->segments, t->n_segments,
                               o->log_penalty ? &s->penalty : NULL));
-    return egi_plan_compile(s->plan);
+    EG_TRY(egi_plan_compile(s->plan));
+    return t->laps ? egi_plan_profile(s->plan) : EG_OK;
 }
 
 static eg_status compile_step(const egi_trainer *t, step *s, int64_t batch)
@@ -154,9 +175,11 @@ eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, dou
     if (!s)
         return egi_fail(EG_ERR_INTERNAL, "trainer: no step of %lld examples was prepared", (long long)n);
     EG_TRY(egi_feed_fill(&s->feed, t->options.sources, t->options.n_sources, items, n));
+    egi_laps_add(t->laps, EGI_LAP_FILL);
     t->control.lr = lr;
     t->control.strength = strength;
     EG_TRY(egi_plan_run(s->plan, &t->control));
+    egi_laps_add(t->laps, EGI_LAP_RUN);
     t->control.step++;
     t->control.weights_version++;
     *result = (egi_step_result){.n = n, .loss = scalar(s, s->values.loss), .penalty = scalar(s, s->penalty)};
@@ -168,6 +191,21 @@ eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, dou
 int64_t egi_trainer_steps(const egi_trainer *t)
 {
     return t->control.step;
+}
+
+eg_status egi_trainer_measure(egi_trainer *t, egi_laps *laps)
+{
+    t->laps = laps;
+    for (int64_t i = 0; i < t->n_steps; i++)
+        EG_TRY(egi_plan_profile(t->steps[i].plan));
+    return EG_OK;
+}
+
+eg_status egi_trainer_profile(const egi_trainer *t, eg_profile *profile)
+{
+    for (int64_t i = 0; i < t->n_steps; i++)
+        EG_TRY(egi_profile_add(profile, t->model, t->steps[i].plan));
+    return EG_OK;
 }
 
 int64_t egi_trainer_bytes(const egi_trainer *t)

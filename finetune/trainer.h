@@ -4,9 +4,12 @@
 #define EGI_TRAINER_H
 
 #include "finetune/batches.h"
+#include "finetune/profile.h"
 #include "optim/optim.h"
 
 typedef struct egi_trainer egi_trainer;
+
+#define EGI_BATCH_DEFAULT 64 /* examples a step where there are many */
 
 /** Everything is borrowed until egi_trainer_free(). */
 typedef struct egi_trainer_options {
@@ -29,6 +32,9 @@ typedef struct egi_step_result {
     int64_t n;
 } egi_step_result;
 
+/** The optimizer, its settings and the penalties as a configuration says; the rest of `out` stays. */
+void egi_trainer_configure(egi_trainer_options *out, const egi_run_config *config);
+
 /** Makes gradient and moment arenas. Layers' `frozen` and the model's `batchnorm_frozen` are as they shall be. Owner:
  * caller. Errors: STATE (nothing is trained), NOMEM. */
 EG_MUST_USE eg_status egi_trainer_create(egi_trainer **out, eg_model *model, const egi_trainer_options *options);
@@ -46,6 +52,11 @@ EG_MUST_USE eg_status egi_trainer_step(egi_trainer *trainer, const egi_item *ite
 int64_t egi_trainer_steps(const egi_trainer *trainer);
 /** Bytes of gradients, moments and the compiled steps. */
 int64_t egi_trainer_bytes(const egi_trainer *trainer);
+
+/** From now on steps measure what they take, and what each of their operations does, from zero. `laps` is borrowed. */
+EG_MUST_USE eg_status egi_trainer_measure(egi_trainer *trainer, egi_laps *laps);
+/** Adds what the operations of all steps took, while they were measured, to a profile. */
+EG_MUST_USE eg_status egi_trainer_profile(const egi_trainer *trainer, eg_profile *profile);
 
 /** A copy of weights, moments and step counter, to come back to. Owner: the trainer, one at a time. Allocates the first
  * time. */

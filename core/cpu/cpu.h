@@ -16,6 +16,9 @@ typedef struct egi_cpu {
 #include "core/cpu/fast.def"
 #undef EG_FAST
 
+/** core/cpu/peak.c: what the threads of the context can do at best. */
+eg_status egi_cpu_peak(egi_device *device, egi_peak *out);
+
 /** Is every value of the kernel f32 (i32 and u8 are allowed: labels, indices)? The first question of a prepare
  * function. */
 bool egi_cpu_is_f32(const egi_kernel *kernel);

@@ -3,6 +3,7 @@
 #include "core/cpu/dnnl.h"
 
 #include <stdio.h>
+#include <time.h>
 
 static const egi_fast fast[] = {
 #define EG_FAST(op_name, prepare_function) {&egi_op_##op_name, prepare_function},
@@ -43,12 +44,28 @@ static eg_status prepare(egi_device *device, egi_kernel *out)
     return EG_OK;
 }
 
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static eg_status run_timed(const egi_kernel *k, const egi_control *control)
+{
+    const double began = seconds_now();
+    const eg_status status = k->run(k, control);
+    k->time->seconds += seconds_now() - began;
+    k->time->calls++;
+    return status;
+}
+
 static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
 {
     (void)device;
     eg_status status = EG_OK;
     for (int i = 0; i < n && status == EG_OK; i++)
-        status = kernels[i].run(&kernels[i], control);
+        status = kernels[i].time ? run_timed(&kernels[i], control) : kernels[i].run(&kernels[i], control);
     return status;
 }
 
@@ -108,4 +125,5 @@ const egi_device_type egi_device_cpu = {
     .run = run,
     .alloc = device_alloc,
     .release = device_release,
+    .peak = egi_cpu_peak,
 };

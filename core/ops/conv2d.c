@@ -33,6 +33,11 @@ egi_conv_dims egi_conv_dims_of(const egi_shape *x, const egi_shape *k, const egi
                            .fg = k->dim[2] ? k->dim[3] / (x->dim[3] / k->dim[2]) : 0};
 }
 
+double egi_conv_flops(const egi_shape *k, const egi_shape *y)
+{
+    return 2.0 * (double)egi_shape_span(k, 0, 3) * (double)egi_shape_count(y); /* cg taps an output: groups are in it */
+}
+
 static eg_status check_axis(const char *axis, int64_t in, int64_t kernel, int64_t out, const egi_conv_geometry *g,
                             int i)
 {
@@ -133,6 +138,12 @@ static double window(const egi_conv2d *a, const egi_conv_dims *d, const egi_tens
     return sum;
 }
 
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_conv2d *a = args;
+    return egi_conv_flops(&t[a->w].shape, &t[a->y].shape);
+}
+
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
 {
     (void)control;
@@ -201,5 +212,6 @@ const egi_op egi_op_conv2d = {
     .grad = grad,
     .square = square,
     .reference = reference,
+    .flops = flops,
     EGI_CASES(cases),
 };

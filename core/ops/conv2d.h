@@ -54,6 +54,9 @@ static inline int64_t egi_conv_at(const egi_conv_geometry *g, int axis, int64_t 
     return o * g->stride[axis] - g->pad[axis] + k * g->dilation[axis];
 }
 
+/** Multiply-adds of a convolution or one of its gradients, 2 each: every tap of the kernel at every output. */
+double egi_conv_flops(const egi_shape *kernel, const egi_shape *y);
+
 /** In double, for references: element `at` of sample `n`'s kernel gradient, and element `f` of its bias gradient. */
 double egi_conv_kernel_gradient(const egi_conv_geometry *g, const egi_conv_dims *d, const egi_tensor *x,
                                 const egi_tensor *dy, int64_t n, int64_t at);

@@ -33,6 +33,12 @@ double egi_conv_bias_gradient(const egi_conv_dims *d, const egi_tensor *dy, int6
     return sum;
 }
 
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_conv2d_dw *a = args;
+    return egi_conv_flops(&t[a->dw].shape, &t[a->dy].shape);
+}
+
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
 {
     (void)control;
@@ -85,5 +91,6 @@ const egi_op egi_op_conv2d_dw = {
     .out = {EGI_FIELD(egi_conv2d_dw, dw), EGI_FIELD(egi_conv2d_dw, db)},
     .check = check,
     .reference = reference,
+    .flops = flops,
     EGI_CASES(cases),
 };

@@ -34,6 +34,12 @@ static double element(const egi_conv2d_dx *a, const egi_conv_dims *d, const egi_
     return sum;
 }
 
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_conv2d_dx *a = args;
+    return egi_conv_flops(&t[a->w].shape, &t[a->dy].shape);
+}
+
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
 {
     (void)control;
@@ -80,5 +86,6 @@ const egi_op egi_op_conv2d_dx = {
     .out = {EGI_FIELD(egi_conv2d_dx, dx)},
     .check = check,
     .reference = reference,
+    .flops = flops,
     EGI_CASES(cases),
 };

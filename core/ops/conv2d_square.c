@@ -9,6 +9,14 @@ static eg_status check(const egi_plan *p, const void *args)
     return egi_check_may(p, "fb", a->fb, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->fw, 3)));
 }
 
+/* A product a sample, then its squares are added up. */
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_conv2d_square *a = args;
+    const double samples = (double)t[a->dy].shape.dim[0];
+    return egi_conv_flops(&t[a->fw].shape, &t[a->dy].shape) + 2 * samples * (double)egi_count(&t[a->fw]);
+}
+
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
 {
     (void)control;
@@ -66,5 +74,6 @@ const egi_op egi_op_conv2d_square = {
     .out = {EGI_FIELD(egi_conv2d_square, fw), EGI_FIELD(egi_conv2d_square, fb)},
     .check = check,
     .reference = reference,
+    .flops = flops,
     EGI_CASES(cases),
 };

@@ -51,6 +51,12 @@ static eg_status square(egi_plan *p, const void *args, egi_grads *g)
     return EG_OK;
 }
 
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_dense *a = args;
+    return 2.0 * (double)egi_count(&t[a->w]) * (double)t[a->x].shape.dim[0];
+}
+
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
 {
     (void)control;
@@ -94,5 +100,6 @@ const egi_op egi_op_dense = {
     .grad = grad,
     .square = square,
     .reference = reference,
+    .flops = flops,
     EGI_CASES(cases),
 };

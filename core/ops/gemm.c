@@ -16,6 +16,19 @@ static eg_status check(const egi_plan *p, const void *args)
     return egi_check_is(p, "c", g->c, dtype, EGI_SHAPE(a->dim[g->ta], b->dim[!g->tb]));
 }
 
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_gemm *g = args;
+    return 2.0 * (double)egi_count(&t[g->c]) * (double)t[g->a].shape.dim[!g->ta];
+}
+
+static double bytes(const void *args, const egi_tensor *t, double all)
+{
+    const egi_gemm *g = args;
+    const egi_tensor *c = &t[g->c];
+    return g->accumulate ? all : all - (double)egi_count(c) * (double)egi_dtype_size(c->dtype);
+}
+
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
 {
     (void)control;
@@ -56,5 +69,7 @@ const egi_op egi_op_gemm = {
     .out = {EGI_FIELD(egi_gemm, c)},
     .check = check,
     .reference = reference,
+    .flops = flops,
+    .bytes = bytes,
     EGI_CASES(cases),
 };

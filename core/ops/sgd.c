@@ -39,5 +39,6 @@ const egi_op egi_op_sgd = {
     .out = EGI_UPDATE_OUT,
     .check = check,
     .reference = reference,
+    .bytes = egi_update_bytes,
     EGI_CASES(cases),
 };

@@ -16,6 +16,13 @@ static eg_status check(const egi_plan *p, const void *args)
     return egi_check_is(p, "f", s->f, dtype, EGI_SHAPE(a->dim[1], d->dim[1]));
 }
 
+/* Both factors are squared first; that is left out, as it is for every other operand. */
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_square_gemm *s = args;
+    return 2.0 * (double)egi_count(&t[s->f]) * (double)t[s->a].shape.dim[0];
+}
+
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
 {
     (void)control;
@@ -51,5 +58,6 @@ const egi_op egi_op_square_gemm = {
     .out = {EGI_FIELD(egi_square_gemm, f)},
     .check = check,
     .reference = reference,
+    .flops = flops,
     EGI_CASES(cases),
 };

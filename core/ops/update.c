@@ -50,6 +50,16 @@ eg_status egi_update_check(const egi_plan *p, const egi_update *a, bool wants_m,
     return egi_check_may(p, "penalty", a->penalty, dtype, EGI_SCALAR);
 }
 
+double egi_update_bytes(const void *args, const egi_tensor *t, double all)
+{
+    const egi_update *a = args;
+    int64_t trained = 0;
+    for (int i = 0; i < a->n_segments; i++)
+        trained += a->segments[i].end - a->segments[i].begin;
+    const int64_t count = egi_count(&t[a->w]);
+    return count ? all * (double)trained / (double)count : 0;
+}
+
 double egi_update_gradient(const egi_update *a, const egi_segment *s, const egi_tensor *t, double strength, int64_t i,
                            double w)
 {

@@ -52,6 +52,8 @@ eg_status egi_update_check(const egi_plan *plan, const egi_update *a, bool wants
 /** Gradient with penalties, before clipping, of element `i` with weight `w`. */
 double egi_update_gradient(const egi_update *a, const egi_segment *s, const egi_tensor *t, double strength, int64_t i,
                            double w);
+/** Frozen stretches of the arenas are not touched: egi_op.bytes. */
+double egi_update_bytes(const void *args, const egi_tensor *t, double all);
 /** Runs `step` over every element of every segment: returns the new weight, changes *m and *v. */
 typedef double (*egi_update_step)(const egi_update *a, const egi_update_rates *r, double lr, double w, double g,
                                   double *m, double *v);

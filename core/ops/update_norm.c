@@ -49,5 +49,6 @@ const egi_op egi_op_update_norm = {
     .out = {EGI_FIELD(egi_update, norm)},
     .check = check,
     .reference = reference,
+    .bytes = egi_update_bytes,
     EGI_CASES(cases),
 };

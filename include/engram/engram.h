@@ -7,6 +7,7 @@
 #include "engram/dataset.h"
 #include "engram/finetune.h"
 #include "engram/model.h"
+#include "engram/profile.h"
 #include "engram/status.h"
 
 #endif

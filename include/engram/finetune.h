@@ -5,6 +5,7 @@
 #include "engram/config.h"
 #include "engram/dataset.h"
 #include "engram/model.h"
+#include "engram/profile.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -85,6 +86,7 @@ typedef struct eg_finetune_result {
     const char *warning;      /**< given before training; "" none */
     const char *const *wrote; /**< NULL-ended list of files */
     const char *model_path;   /**< "" when nothing was written */
+    eg_profile *profile;      /**< of the training steps; NULL unless run.profile. Owner: the result */
 } eg_finetune_result;
 
 typedef struct eg_progress {

@@ -5,7 +5,8 @@ TEST_F(Cli, SaysItsVersionAndHelps)
 {
     EXPECT_EQ("engram 0.1.0\n", Run("--version").out);
     EXPECT_EQ(0, Run("--help").code);
-    for (const char *verb : {"finetune", "eval", "predict", "inspect", "check", "compare", "config", "doctor"}) {
+    for (const char *verb :
+         {"finetune", "eval", "predict", "inspect", "check", "compare", "bench", "config", "doctor"}) {
         const Ran r = Run(std::string(verb) + " --help");
         EXPECT_EQ(0, r.code);
         EXPECT_NE(std::string::npos, r.out.find(std::string("usage: engram ") + verb)) << r.out;

@@ -46,7 +46,10 @@ TEST(Fault, EveryAllocationOfARunMayFail)
     old.make(context.c, normal(80, 3), {2}, labels(40, 2, 4), "old");
     Config config(context.c);
     config.set("finetune.epochs", "1").set("finetune.batch", "16").set("remember.buffer_kind", "herding");
-    config.set("finetune.class_weights", "balanced").set("remember.budget", "0").set("remember.buffer", "10");
+    config.set("run.profile", "true")
+        .set("finetune.class_weights", "balanced")
+        .set("remember.budget", "0")
+        .set("remember.buffer", "10");
     const eg_dataset *keep = old.d;
     eg_finetune_job job = EG_FINETUNE_JOB_INIT;
     job.config = config.c;
@@ -77,4 +80,39 @@ TEST(Fault, EveryAllocationOfARunMayFail)
         ASSERT_EQ(before, model.bytes()) << n;
     }
     EXPECT_GT(n, 300);
+}
+
+TEST(Fault, EveryAllocationOfABenchMayFail)
+{
+    Failing f;
+    const eg_allocator allocator = {Alloc, Release, &f};
+    Context context(1, &allocator);
+    Model model;
+    Model::chain(model, context.c, EGI_F32, EGI_SHAPE(2), kNet);
+    const eg_peak peak = {1e11, 1e10};
+    eg_bench_options o = EG_BENCH_OPTIONS_INIT;
+    o.batch = 8;
+    o.seconds = 1e-6;
+    o.peak = &peak;
+    for (const bool training : {false, true}) {
+        o.training = training;
+        long n = 0;
+        for (;; n++) {
+            eg_profile *p = nullptr;
+            char *svg = nullptr;
+            const int64_t live = context.c->live_blocks;
+            f.left = n;
+            eg_status status = eg_bench(&p, model.m, &o);
+            if (status == EG_OK)
+                status = eg_profile_svg(&svg, context.c, p);
+            f.left = -1;
+            eg_text_free(context.c, svg);
+            eg_profile_free(p);
+            ASSERT_EQ(live, context.c->live_blocks) << "allocation " << n;
+            if (status == EG_OK)
+                break;
+            ASSERT_EQ(EG_ERR_NOMEM, status) << n << ": " << eg_last_message();
+        }
+        EXPECT_GT(n, 50);
+    }
 }
