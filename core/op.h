@@ -67,6 +67,9 @@ typedef struct egi_op {
     eg_status (*square)(egi_plan *plan, const void *args, egi_grads *grads);
     /** Plain loops in double: the oracle for every dtype and device. `t` is indexed by egi_val. */
     void (*reference)(const void *args, const egi_tensor *t, const egi_control *control);
+    /** What an example becomes depends on more than the example and the weights: on a draw, on the rest of the batch.
+     */
+    bool varies;
     const egi_op_case *cases;
     int n_cases;
 } egi_op;

@@ -99,7 +99,7 @@ static eg_status make_trainer(egi_run *run, double *rates)
     EG_TRY(egi_objective_make(&run->objective, run->model, run->config, run->sources, used));
     const egi_trainer_options options = {
         .objective = run->objective,
-        .sources = run->sources,
+        .sources = run->cache ? egi_cache_sources(run->cache) : run->sources,
         .n_sources = run->n_sources,
         .optimizer = type,
         .settings = optimizer_settings(run),
@@ -112,7 +112,8 @@ static eg_status make_trainer(egi_run *run, double *rates)
         .log_penalty = run->config->run.log_steps > 0,
         .seed = run->seed,
     };
-    EG_TRY(egi_trainer_create(&run->trainer, run->model, &options));
+    eg_model *trained = run->cache ? egi_cache_model(run->cache) : run->model;
+    EG_TRY(egi_trainer_create(&run->trainer, trained, &options));
     make_schedule(run, type);
     if (run->rehearses) /* every batch is filled up with old examples */
         return egi_trainer_prepare(run->trainer, run->batch);
@@ -145,6 +146,7 @@ eg_status egi_run_build(egi_run *run)
     EG_TRY(make_new_pool(run));
     choose_batch(run);
     EG_TRY(egi_alloc(&run->items, run->context, run->batch, sizeof *run->items));
+    EG_TRY(egi_run_cache(run, steps_per_epoch(run)));
     EG_TRY(egi_freeze_rates(&rates, run->model, run->config));
     const eg_status status = make_trainer(run, rates);
     egi_free(run->context, rates);
@@ -211,6 +213,8 @@ static eg_status train_step(egi_run *run, tally *t, int64_t planned)
     for (int i = 0; i < run->n_methods; i++)
         if (run->methods[i].type->compose_batch)
             run->methods[i].type->compose_batch(&run->methods[i], run, run->items, &n);
+    if (run->cache)
+        EG_TRY(egi_cache_items(run->cache, run->items, n));
     t->lr = rate_of(run, t, planned);
     EG_TRY(egi_trainer_step(run->trainer, run->items, n, t->lr, run->protect.strength, &r));
     t->step++;
