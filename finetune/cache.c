@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#define FRONT_BATCH 32 /* at once through the front: seldom much more than is missing, enough for full speed */
-
 /* A source and its rows. */
 typedef struct shelf {
     eg_dataset rows; /* what the back sees: inputs are the front's outputs, labels and the like as in the data set */
@@ -99,9 +97,8 @@ static eg_status shelf_make(shelf *s, const egi_cache *cache, const eg_dataset *
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
 
-static eg_status compile_front(egi_cache *c)
+static eg_status compile_front(egi_cache *c, int64_t batch)
 {
-    const int64_t batch = c->most < FRONT_BATCH ? c->most : FRONT_BATCH;
     EG_TRY(egi_plan_create(&c->front, c->context, batch, c->cut.front.dtype, false));
     EG_TRY(egi_model_emit(&c->cut.front, c->front, NULL, NULL, &c->io));
     EG_TRY(egi_feed_create(&c->feed, &c->cut.front, c->front, &c->io));
@@ -109,7 +106,7 @@ static eg_status compile_front(egi_cache *c)
     return egi_plan_compile(c->front);
 }
 
-static eg_status fill_cache(egi_cache *c, const egi_cache_need *needs)
+static eg_status fill_cache(egi_cache *c, const egi_cache_need *needs, int64_t batch)
 {
     EG_TRY(egi_alloc(&c->shelves, c->context, c->n, sizeof *c->shelves));
     EG_TRY(egi_alloc(&c->served, c->context, c->n, sizeof *c->served));
@@ -122,16 +119,16 @@ static eg_status fill_cache(egi_cache *c, const egi_cache_need *needs)
         c->served[i].data = &c->shelves[i].rows;
         c->served[i].preprocess = NULL;
     }
-    return compile_front(c);
+    return compile_front(c, batch);
 }
 
 eg_status egi_cache_create(egi_cache **out, egi_cut *cut, const egi_source *sources, int64_t n_sources,
-                           const egi_cache_need *needs, int64_t most)
+                           const egi_cache_need *needs, int64_t most, int64_t batch)
 {
     egi_cache *c;
     EG_TRY(egi_alloc(&c, cut->front.context, 1, sizeof *c));
     *c = (egi_cache){.context = cut->front.context, .cut = *cut, .sources = sources, .n = n_sources, .most = most};
-    const eg_status status = fill_cache(c, needs);
+    const eg_status status = fill_cache(c, needs, batch);
     if (status != EG_OK) {
         c->cut = (egi_cut){.floats = 0}; /* still the caller's */
         egi_cache_free(c);

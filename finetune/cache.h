@@ -17,10 +17,10 @@ typedef struct egi_cache_need {
 } egi_cache_need;
 
 /** Room for the examples in `needs` (one a source); an example is computed when it is first met. `most`: how many are
- * asked for at once. `cut` is taken over on success, `sources` are borrowed. Owner: caller, egi_cache_free().
- *  Errors: NOMEM. */
+ * asked for at once; `batch`: how many go through the front at once. `cut` is taken over on success, `sources` are
+ * borrowed. Owner: caller, egi_cache_free(). Errors: NOMEM. */
 EG_MUST_USE eg_status egi_cache_create(egi_cache **out, egi_cut *cut, const egi_source *sources, int64_t n_sources,
-                                       const egi_cache_need *needs, int64_t most);
+                                       const egi_cache_need *needs, int64_t most, int64_t batch);
 void egi_cache_free(egi_cache *cache);
 
 /** The model behind the cut, and the sources that feed it: valid as long as the cache. */

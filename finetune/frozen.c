@@ -4,13 +4,14 @@
 
 #include <stdio.h>
 
-#define AUTO_SHARE 4                     /* of the free memory, one part */
-#define AUTO_MOST  ((int64_t)2048 << 20) /* bytes */
+#define MEGABYTE   1000000LL
+#define AUTO_SHARE 4 /* of the free memory, one part */
+#define AUTO_MOST  (2048 * MEGABYTE)
 
 static int64_t budget_of(const egi_run *run)
 {
     if (run->config->finetune.cache_mb > 0)
-        return run->config->finetune.cache_mb << 20;
+        return run->config->finetune.cache_mb * MEGABYTE;
     const int64_t share = egi_available_memory() / AUTO_SHARE;
     return share < AUTO_MOST ? share : AUTO_MOST;
 }
@@ -61,8 +62,8 @@ static eg_status too_large(egi_run *run, int64_t floats, int64_t rows, int64_t b
 {
     char reason[200];
     snprintf(reason, sizeof reason, "keeping %s x %s floats takes %.0f MB, over finetune.cache_mb=%lld%s",
-             egi_count_format(rows).s, egi_count_format(floats).s, (double)rows * (double)floats * 4 / (1 << 20),
-             (long long)(budget >> 20), run->config->finetune.cache_mb ? "" : " (auto)");
+             egi_count_format(rows).s, egi_count_format(floats).s, (double)rows * (double)floats * 4 / MEGABYTE,
+             (long long)(budget / MEGABYTE), run->config->finetune.cache_mb ? "" : " (auto)");
     return go_without(run, reason, true);
 }
 
@@ -75,14 +76,15 @@ static eg_status make_cache(egi_run *run, egi_cut *cut)
         needs[i] = need_of(run, i);
         most = needs[i].n_select > most ? needs[i].n_select : most;
     }
-    const eg_status status = egi_cache_create(&run->cache, cut, run->sources, run->n_sources, needs, most);
+    const eg_status status =
+        egi_cache_create(&run->cache, cut, run->sources, run->n_sources, needs, most, run->batch_new);
     egi_free(run->context, needs);
     EG_TRY(status);
     const egi_cut *c = egi_cache_cut(run->cache);
     snprintf(run->frozen_line, sizeof run->frozen_line, "%lld of %lld layers run once, %s x %s floats, %.1f MB",
              (long long)c->front.n_calls, (long long)run->model->n_calls,
              egi_count_format(egi_cache_rows(run->cache)).s, egi_count_format(c->floats).s,
-             (double)egi_cache_bytes(run->cache) / (1 << 20));
+             (double)egi_cache_bytes(run->cache) / MEGABYTE);
     return EG_OK;
 }
 
