@@ -61,7 +61,7 @@ static eg_status go_without(egi_run *run, const char *reason, bool worth_a_line)
 static eg_status too_large(egi_run *run, int64_t floats, int64_t rows, int64_t budget)
 {
     char reason[200];
-    snprintf(reason, sizeof reason, "keeping %s x %s floats takes %.0f MB, over finetune.cache_mb=%lld%s",
+    snprintf(reason, sizeof reason, "keeping %s x %s floats takes %.1f MB, over finetune.cache_mb=%lld%s",
              egi_count_format(rows).s, egi_count_format(floats).s, (double)rows * (double)floats * 4 / MEGABYTE,
              (long long)(budget / MEGABYTE), run->config->finetune.cache_mb ? "" : " (auto)");
     return go_without(run, reason, true);

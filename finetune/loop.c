@@ -10,6 +10,7 @@
 #define STEPS_WANTED   64   /* an epoch, of small data sets */
 #define PROGRESS_EVERY 0.05 /* seconds */
 #define RECOVERY_RATE  0.1
+#define PROBE_STEPS    5
 
 double egi_clock(void)
 {
@@ -370,19 +371,28 @@ eg_status egi_run_train(egi_run *run)
     return restore(run);
 }
 
-eg_status egi_run_probe(egi_run *run, double *loss, double *seconds)
+/* Seconds of an epoch, by its first steps. */
+static eg_status probe_epoch(egi_run *run, double *loss, double *seconds)
 {
-    const int64_t planned = steps_per_epoch(run), steps = planned < 5 ? planned : 5;
-    double first = 0, began = egi_clock();
+    const int64_t planned = steps_per_epoch(run), steps = planned < PROBE_STEPS ? planned : PROBE_STEPS;
+    double began = egi_clock();
     tally t = {.epoch = 1, .steps = planned, .began = began, .told = INFINITY};
+    egi_pool_seek(&run->new_pool, 0, 0);
     for (int64_t i = 0; i < steps; i++) {
         EG_TRY(train_step(run, &t, planned));
         if (i == 0)
-            first = t.loss / (double)t.examples;
+            *loss = t.loss / (double)t.examples;
         if (i == 0 && steps > 1) /* the first step warms up */
             began = egi_clock();
     }
-    *loss = first;
     *seconds = (egi_clock() - began) / (double)(steps > 1 ? steps - 1 : 1) * (double)planned;
     return EG_OK;
+}
+
+eg_status egi_run_probe(egi_run *run, double *loss, double *first, double *later)
+{
+    double again;
+    EG_TRY(probe_epoch(run, loss, first));
+    *later = *first;
+    return run->cache ? probe_epoch(run, &again, later) : EG_OK; /* the same examples, which are kept by now */
 }

@@ -136,8 +136,8 @@ EG_MUST_USE eg_status egi_run_train(egi_run *run);
 /** frozen.c: makes the cache where it is wanted and serves; epoch_steps: planned a pass over the new data. Errors:
  * CONFIG (finetune.cache=on, and it cannot be). */
 EG_MUST_USE eg_status egi_run_cache(egi_run *run, int64_t epoch_steps);
-/** A few steps: the loss of the first, and seconds that an epoch will take. */
-EG_MUST_USE eg_status egi_run_probe(egi_run *run, double *loss, double *seconds);
+/** A few steps: the loss of the first, and seconds that the first epoch and each later one will take. */
+EG_MUST_USE eg_status egi_run_probe(egi_run *run, double *loss, double *first, double *later);
 /** New examples of a batch for a share of old ones: at least one of each kind. */
 int64_t egi_run_new_share(int64_t batch, double mix);
 /** blend.c: part of the way back to the old weights where the budget is missed. */
