@@ -73,7 +73,7 @@ int64_t egi_available_memory(void)
             kilobytes = -1;
     if (file)
         fclose(file);
-    const int64_t free_bytes = kilobytes < 0 ? 0 : kilobytes * 1024;
+    const int64_t free_bytes = kilobytes < 0 ? INT64_MAX : kilobytes * 1024;
     return free_bytes < quota ? free_bytes : quota;
 }
 

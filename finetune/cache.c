@@ -2,11 +2,18 @@
 
 #include <string.h>
 
+#define ABSENT INT64_MIN /* an example that has no row */
+
+/* A row whose example is not computed yet; and back. */
+static int64_t pending(int64_t row)
+{
+    return -1 - row;
+}
+
 /* A source and its rows. */
 typedef struct shelf {
     eg_dataset rows; /* what the back sees: inputs are the front's outputs, labels and the like as in the data set */
-    int64_t *row;    /* (examples of the data set) its row, -1: not kept; owned */
-    bool *known;     /* (rows.n) computed; owned */
+    int64_t *row;    /* (examples of the data set) its row once that is computed, until then pending(row); owned */
 } shelf;
 
 struct egi_cache {
@@ -33,14 +40,13 @@ static void shelf_release(shelf *s, eg_context *c)
     egi_free(c, s->rows.targets);
     egi_free(c, s->rows.weights);
     egi_free(c, s->row);
-    egi_free(c, s->known);
 }
 
 static void place(shelf *s, const int64_t *index, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        if (s->row[index[i]] < 0)
-            s->row[index[i]] = s->rows.n++;
+        if (s->row[index[i]] == ABSENT)
+            s->row[index[i]] = pending(s->rows.n++);
 }
 
 static eg_status shelf_rooms(shelf *s, eg_context *c, const egi_cut *cut)
@@ -52,7 +58,7 @@ static eg_status shelf_rooms(shelf *s, eg_context *c, const egi_cut *cut)
         r->dtype[i] = EGI_F32;
         EG_TRY(egi_alloc(&r->x[i], c, r->n * egi_shape_count(&r->shape[i]), sizeof(float)));
     }
-    return egi_alloc(&s->known, c, r->n, sizeof *s->known);
+    return EG_OK;
 }
 
 /* What examples are compared with goes with them to their rows. */
@@ -67,7 +73,7 @@ static eg_status shelf_answers(shelf *s, eg_context *c, const eg_dataset *d)
     if (d->weights)
         EG_TRY(egi_alloc(&r->weights, c, r->n, sizeof *r->weights));
     for (int64_t i = 0; i < d->n; i++) {
-        const int64_t row = s->row[i];
+        const int64_t row = s->row[i] == ABSENT ? -1 : pending(s->row[i]);
         if (row >= 0 && r->labels)
             r->labels[row] = d->labels[i];
         if (row >= 0 && r->targets)
@@ -88,7 +94,7 @@ static eg_status shelf_make(shelf *s, const egi_cache *cache, const eg_dataset *
                            .class_names = d->class_names};
     EG_TRY(egi_alloc(&s->row, cache->context, d->n, sizeof *s->row));
     for (int64_t i = 0; i < d->n; i++)
-        s->row[i] = -1;
+        s->row[i] = ABSENT;
     place(s, need->train, need->n_train);
     place(s, need->select, need->n_select);
     EG_TRY(shelf_rooms(s, cache->context, &cache->cut));
@@ -193,7 +199,6 @@ static void put(egi_cache *c, const egi_item *item, int64_t at)
         const float *from = egi_plan_data(c->front, c->io.out[i]);
         memcpy((float *)s->rows.x[i] + row * count, from + at * count, (size_t)count * sizeof *from);
     }
-    s->known[row] = true;
 }
 
 static eg_status compute(egi_cache *c, int64_t n)
@@ -209,17 +214,18 @@ static eg_status compute(egi_cache *c, int64_t n)
     return EG_OK;
 }
 
-/* Notes an example that is not computed yet; returns its row. Marking it known at once keeps one that a batch holds
- * twice from being computed twice. */
+/* Notes an example that is not computed yet; returns its row, -1: it has none. What is noted counts as computed at
+ * once, so that an example that a batch holds twice is not noted twice. */
 static int64_t want(egi_cache *c, const egi_item *item, int64_t *n_missing)
 {
-    shelf *s = &c->shelves[item->source];
-    const int64_t row = s->row[item->index];
-    if (row >= 0 && !s->known[row]) {
-        s->known[row] = true;
-        c->missing[(*n_missing)++] = *item;
-    }
-    return row;
+    int64_t *row = &c->shelves[item->source].row[item->index];
+    if (*row >= 0)
+        return *row;
+    if (*row == ABSENT)
+        return -1;
+    *row = pending(*row);
+    c->missing[(*n_missing)++] = *item;
+    return *row;
 }
 
 static eg_status unknown_example(const egi_cache *c, const egi_item *item)
