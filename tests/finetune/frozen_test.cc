@@ -392,8 +392,8 @@ TEST(Frozen, ValidationOfTrainingExamplesAndALimitOfSteps)
                  {"data.shuffle", "false"}});
 }
 
-// A matrix product rounds a row by where in the batch it lies: a batch in another order, as in every epoch of a
-// shuffled run, gives the last bits anew. Without shuffling the front sees the very batches that training would.
+// A matrix product may sum a row in another order where the batch has few rows: the last one of an epoch, in which a
+// shuffled run meets other examples every time. In order, and in whole batches, the front sees what training would.
 TEST(Frozen, DenseLayersTrainToTheSameBitsInTheSameBatches)
 {
     const Build build = [](Model &out, eg_context *c) {
