@@ -48,12 +48,12 @@ static bool meets_twice(const egi_run *run, int64_t epoch_steps)
     return run->config->finetune.epochs > 1 && (limit == 0 || limit > epoch_steps);
 }
 
-/* It cannot be done: an error where it was demanded, else a line (NULL: not worth one). */
-static eg_status go_without(egi_run *run, const char *reason, bool worth_a_line)
+/* It cannot be done: an error where it was demanded, else a line, unless the user has nothing frozen to ask about. */
+static eg_status go_without(egi_run *run, const char *reason, bool say)
 {
     if (run->config->finetune.cache == EGI_CACHE_ON)
         return egi_fail(EG_ERR_CONFIG, "finetune.cache: on, but %s", reason);
-    if (worth_a_line)
+    if (say)
         snprintf(run->frozen_line, sizeof run->frozen_line, "run in every step: %s", reason);
     return EG_OK;
 }
