@@ -36,6 +36,47 @@ static int cgroup_cpus(void)
     return (int)((quota + period - 1) / period);
 }
 
+/* One number of a file of the kernel's; -1: there is none ("max"). */
+static int64_t read_number(const char *path)
+{
+    long long n = -1;
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    if (fscanf(file, "%lld", &n) != 1)
+        n = -1;
+    fclose(file);
+    return n;
+}
+
+/* What the container may still take: cgroup v2, else v1, whose "no limit" is a number near 2^63. */
+static int64_t cgroup_memory(void)
+{
+    int64_t limit = read_number("/sys/fs/cgroup/memory.max"), used = read_number("/sys/fs/cgroup/memory.current");
+    if (limit < 0) {
+        limit = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+        used = read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes");
+    }
+    if (limit < 0 || used < 0)
+        return INT64_MAX;
+    return limit > used ? limit - used : 0;
+}
+
+int64_t egi_available_memory(void)
+{
+    const int64_t quota = cgroup_memory();
+    char line[128];
+    long long kilobytes = -1;
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && kilobytes < 0 && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) != 1)
+            kilobytes = -1;
+    if (file)
+        fclose(file);
+    const int64_t free_bytes = kilobytes < 0 ? INT64_MAX : kilobytes * 1024;
+    return free_bytes < quota ? free_bytes : quota;
+}
+
 static int available_threads(void)
 {
     cpu_set_t set;

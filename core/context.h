@@ -30,6 +30,10 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
 /** Sets how many threads kernels that are prepared from now on use; 1 to 1024. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_context_set_threads(eg_context *context, int threads);
 
+/** Bytes that this process may still take: what the machine has free, within the container's limit; INT64_MAX:
+ * not known. */
+int64_t egi_available_memory(void);
+
 /** `count * size` bytes, zeroed, aligned to 64. A count of 0 gives a block too. Errors: NOMEM (also when the product
  * overflows). */
 EG_MUST_USE eg_status egi_alloc(void *out, eg_context *context, int64_t count, size_t size);

@@ -73,6 +73,9 @@ typedef struct egi_op {
     /** Bytes that one run reads and writes, where that is not `all`: every value in `in` read and every one in `out`
      * written, once. NULL: it is. */
     double (*bytes)(const void *args, const egi_tensor *t, double all);
+    /** What an example becomes depends on more than the example and the weights: on a draw, on the rest of the batch.
+     */
+    bool varies;
     const egi_op_case *cases;
     int n_cases;
 } egi_op;

@@ -36,17 +36,18 @@ static eg_status say_range(egi_run *run, int input)
 
 static eg_status examine(egi_run *run)
 {
-    double loss = 0, seconds = 0;
+    double loss = 0, first = 0, later = 0;
+    const int64_t epochs = run->config->finetune.epochs;
     EG_TRY(egi_run_prepare(run));
     for (int i = 0; i < run->model->n_inputs; i++)
         EG_TRY(say_range(run, i));
     if (!run->trainer)
         return EG_OK;
-    EG_TRY(egi_run_probe(run, &loss, &seconds));
+    EG_TRY(egi_run_probe(run, &loss, &first, &later));
     if (!isfinite(loss))
         return egi_fail(EG_ERR_NUMERIC, "training: the loss of the first batch is not finite; look at data.preprocess");
     egi_run_line(run, true, "step    loss %.4f in the first step | about %.1f s an epoch, %.0f s for %lld epochs", loss,
-                 seconds, seconds * (double)run->config->finetune.epochs, (long long)run->config->finetune.epochs);
+                 later, first + later * (double)(epochs - 1), (long long)epochs);
     return EG_OK;
 }
 

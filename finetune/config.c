@@ -106,6 +106,8 @@ const egi_field egi_run_fields[] = {
     REAL("finetune.clip_norm", finetune.clip_norm, "0", 0, 1e9, "longest gradient, over all parameters together; 0: no limit"),
     REAL_OR("finetune.dropout", finetune.dropout, "file", EGI_AUTO, 0, 0.95, "rate of every dropout layer; file: as each layer says"),
     CHOICE("finetune.precision", finetune.precision, "auto", "auto|f32", "of the arithmetic"),
+    CHOICE("finetune.cache", finetune.cache, "auto", "auto|on|off", "run the frozen layers below the first trained one once an example and keep what they give; auto: where it saves time and fits; on: or fail"),
+    INT_OR("finetune.cache_mb", finetune.cache_mb, "auto", 0, 1, 1e9, "memory for that; auto: a quarter of what is free, at most 2048"),
     INT("finetune.early_stopping.patience", finetune.early_stopping.patience, "3", 0, 1e6, "epochs without progress before the run ends; 0: never"),
     REAL("finetune.early_stopping.min_delta", finetune.early_stopping.min_delta, "0", 0, 1e6, "a smaller gain is no progress"),
     BOOL("finetune.early_stopping.restore_best", finetune.early_stopping.restore_best, "true", "end with the weights of the best epoch"),

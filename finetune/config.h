@@ -18,6 +18,7 @@ typedef enum egi_classes {
     EGI_CLASSES_ASK /* no word of the configuration: nothing is trained, classes that the head lacks have no row */
 } egi_classes;
 typedef enum egi_batchnorm_mode { EGI_BN_FROZEN, EGI_BN_ADAPT, EGI_BN_TRAIN } egi_batchnorm_mode;
+typedef enum egi_cache_mode { EGI_CACHE_AUTO, EGI_CACHE_ON, EGI_CACHE_OFF } egi_cache_mode;
 typedef enum egi_loss_name {
     EGI_LOSS_NAME_AUTO, /* from the head: softmax, sigmoid, linear */
     EGI_LOSS_NAME_CATEGORICAL,
@@ -70,6 +71,8 @@ typedef struct egi_run_config {
         double clip_norm;                 /* 0: off */
         double dropout;                   /* EGI_AUTO ("file"): as the file says */
         int precision;                    /* 0 auto, 1 f32 */
+        int cache;                        /* egi_cache_mode */
+        int64_t cache_mb;                 /* 0: automatic */
         struct {
             int64_t patience; /* epochs; 0: off */
             double min_delta;

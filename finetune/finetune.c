@@ -38,6 +38,8 @@ void egi_run_release(egi_run *run)
             run->methods[i].type->release(&run->methods[i], run);
     egi_trainer_free(run->trainer);
     egi_evaluator_free(run->evaluator);
+    egi_evaluator_free(run->quick);
+    egi_cache_free(run->cache);
     egi_pool_release(&run->new_pool);
     egi_anchor_release(&run->anchor, c);
     egi_part_release(&run->new_part, c);

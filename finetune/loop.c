@@ -9,6 +9,7 @@
 #define STEPS_WANTED   64   /* an epoch, of small data sets */
 #define PROGRESS_EVERY 0.05 /* seconds */
 #define RECOVERY_RATE  0.1
+#define PROBE_STEPS    5
 
 int64_t egi_run_new_share(int64_t batch, double mix)
 {
@@ -82,7 +83,7 @@ static eg_status make_trainer(egi_run *run, double *rates)
     EG_TRY(egi_objective_make(&run->objective, run->model, run->config, run->sources, used));
     egi_trainer_options options = {
         .objective = run->objective,
-        .sources = run->sources,
+        .sources = run->cache ? egi_cache_sources(run->cache) : run->sources,
         .n_sources = run->n_sources,
         .anchor = run->anchor.theta,
         .omega = run->anchor.omega,
@@ -91,7 +92,8 @@ static eg_status make_trainer(egi_run *run, double *rates)
     };
     egi_trainer_configure(&options, run->config);
     options.penalties.lr_scale = rates;
-    EG_TRY(egi_trainer_create(&run->trainer, run->model, &options));
+    eg_model *trained = run->cache ? egi_cache_model(run->cache) : run->model;
+    EG_TRY(egi_trainer_create(&run->trainer, trained, &options));
     if (laps_of(run))
         EG_TRY(egi_trainer_measure(run->trainer, laps_of(run)));
     make_schedule(run, options.optimizer);
@@ -126,6 +128,7 @@ eg_status egi_run_build(egi_run *run)
     EG_TRY(make_new_pool(run));
     choose_batch(run);
     EG_TRY(egi_alloc(&run->items, run->context, run->batch, sizeof *run->items));
+    EG_TRY(egi_run_cache(run, steps_per_epoch(run)));
     EG_TRY(egi_freeze_rates(&rates, run->model, run->config));
     const eg_status status = make_trainer(run, rates);
     egi_free(run->context, rates);
@@ -192,6 +195,8 @@ static eg_status train_step(egi_run *run, tally *t, int64_t planned)
     for (int i = 0; i < run->n_methods; i++)
         if (run->methods[i].type->compose_batch)
             run->methods[i].type->compose_batch(&run->methods[i], run, run->items, &n);
+    if (run->cache)
+        EG_TRY(egi_cache_items(run->cache, run->items, n));
     t->lr = rate_of(run, t, planned);
     egi_laps_add(laps_of(run), EGI_LAP_COMPOSE);
     EG_TRY(egi_trainer_step(run->trainer, run->items, n, t->lr, run->protect.strength, &r));
@@ -353,19 +358,28 @@ eg_status egi_run_train(egi_run *run)
     return restore(run);
 }
 
-eg_status egi_run_probe(egi_run *run, double *loss, double *seconds)
+/* Seconds of an epoch, by its first steps. */
+static eg_status probe_epoch(egi_run *run, double *loss, double *seconds)
 {
-    const int64_t planned = steps_per_epoch(run), steps = planned < 5 ? planned : 5;
-    double first = 0, began = egi_clock();
+    const int64_t planned = steps_per_epoch(run), steps = planned < PROBE_STEPS ? planned : PROBE_STEPS;
+    double began = egi_clock();
     tally t = {.epoch = 1, .steps = planned, .began = began, .told = INFINITY};
+    egi_pool_seek(&run->new_pool, 0, 0);
     for (int64_t i = 0; i < steps; i++) {
         EG_TRY(train_step(run, &t, planned));
         if (i == 0)
-            first = t.loss / (double)t.examples;
+            *loss = t.loss / (double)t.examples;
         if (i == 0 && steps > 1) /* the first step warms up */
             began = egi_clock();
     }
-    *loss = first;
     *seconds = (egi_clock() - began) / (double)(steps > 1 ? steps - 1 : 1) * (double)planned;
     return EG_OK;
+}
+
+eg_status egi_run_probe(egi_run *run, double *loss, double *first, double *later)
+{
+    double again;
+    EG_TRY(probe_epoch(run, loss, first));
+    *later = *first;
+    return run->cache ? probe_epoch(run, &again, later) : EG_OK; /* the same examples, which are kept by now */
 }

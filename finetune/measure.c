@@ -38,6 +38,15 @@ static egi_eval_set old_set(const egi_run *run, int64_t i, bool test)
     return (test ? test_of : selection)(&run->old[i].part, s->preprocess, s->rows, s->output);
 }
 
+/* A set of training or selection examples: of cached rows where there are any. */
+static eg_status measure_met(egi_run *run, int64_t source, egi_eval_set set, egi_eval_figures *f)
+{
+    if (!run->cache)
+        return egi_evaluator_run(run->evaluator, &set, NULL, NULL, f);
+    EG_TRY(egi_cache_set(run->cache, source, &set));
+    return egi_evaluator_run(run->quick, &set, NULL, NULL, f);
+}
+
 static eg_status make_evaluator(egi_evaluator **out, const egi_run *run, const eg_model *model)
 {
     return egi_evaluator_create(out, model, (egi_loss_name)run->config->finetune.loss,
@@ -106,10 +115,12 @@ eg_status egi_run_measure_before(egi_run *run)
     egi_evaluator_free(as_it_was);
     EG_TRY(status);
     EG_TRY(make_evaluator(&run->evaluator, run, run->model));
-    const egi_eval_set test = new_set(run, true), select = new_set(run, false);
+    if (run->cache)
+        EG_TRY(make_evaluator(&run->quick, run, egi_cache_model(run->cache)));
+    const egi_eval_set test = new_set(run, true);
     EG_TRY(egi_evaluator_run(run->evaluator, &test, NULL, NULL, &f));
     run->new_before = f.accuracy;
-    EG_TRY(egi_evaluator_run(run->evaluator, &select, NULL, NULL, &f));
+    EG_TRY(measure_met(run, 0, new_set(run, false), &f));
     EG_TRY(EGI_RESERVE(run->context, run->epochs, 0, run->epochs_capacity));
     run->epochs[0] = (eg_epoch_result){.loss = NAN,
                                        .accuracy = NAN,
@@ -125,8 +136,7 @@ static eg_status measure_keep(egi_run *run)
 {
     egi_eval_figures f;
     for (int64_t i = 0; i < run->n_old; i++) {
-        const egi_eval_set set = old_set(run, i, false);
-        EG_TRY(egi_evaluator_run(run->evaluator, &set, NULL, NULL, &f));
+        EG_TRY(measure_met(run, 1 + i, old_set(run, i, false), &f));
         run->old[i].select_now = f.accuracy;
     }
     return EG_OK;
@@ -135,8 +145,7 @@ static eg_status measure_keep(egi_run *run)
 eg_status egi_run_measure_epoch(egi_run *run, eg_epoch_result *epoch)
 {
     egi_eval_figures f;
-    const egi_eval_set set = new_set(run, false);
-    EG_TRY(egi_evaluator_run(run->evaluator, &set, NULL, NULL, &f));
+    EG_TRY(measure_met(run, 0, new_set(run, false), &f));
     EG_TRY(measure_keep(run));
     epoch->validation_loss = run->new_part.select_is_train ? NAN : f.loss;
     epoch->new_accuracy = f.accuracy;
@@ -156,7 +165,7 @@ static eg_status measure_training(egi_run *run)
     for (int64_t i = 0; i < set.n; i++) /* evenly spread: a set may be ordered by class */
         index[i] = run->new_part.train_index[i * all / set.n];
     set.index = index;
-    const eg_status status = egi_evaluator_run(run->evaluator, &set, NULL, NULL, &f);
+    const eg_status status = measure_met(run, 0, set, &f);
     egi_free(run->context, index);
     EG_TRY(status);
     run->train_accuracy = f.accuracy;

@@ -3,6 +3,7 @@
 #define EGI_RUN_H
 
 #include "finetune/budget.h"
+#include "finetune/cache.h"
 #include "finetune/eval.h"
 #include "finetune/heads.h"
 #include "finetune/importance.h"
@@ -77,6 +78,8 @@ struct egi_run {
     egi_objective objective;
     egi_trainer *trainer;
     egi_evaluator *evaluator;
+    egi_cache *cache;     /* NULL: the whole network runs in every step */
+    egi_evaluator *quick; /* measures cached examples; NULL without a cache */
     egi_schedule schedule;
     egi_laps laps; /* of training steps, where run.profile */
     egi_pool new_pool;
@@ -91,7 +94,7 @@ struct egi_run {
     bool stopped_early, cancelled, timed_out, recovered;
     eg_status line_status;             /* the first failure to log a line */
     double train_accuracy, train_loss; /* of the final weights, on training examples */
-    char warning[512], verdict[512];
+    char warning[512], verdict[512], frozen_line[256];
 };
 
 /* --- in the order of a run ---------------------------------------------------------------------------------------- */
@@ -131,8 +134,11 @@ double egi_run_drop(const egi_run *run);
 /** loop.c: builds the trainer; trains. */
 EG_MUST_USE eg_status egi_run_build(egi_run *run);
 EG_MUST_USE eg_status egi_run_train(egi_run *run);
-/** A few steps: the loss of the first, and seconds that an epoch will take. */
-EG_MUST_USE eg_status egi_run_probe(egi_run *run, double *loss, double *seconds);
+/** frozen.c: makes the cache where it is wanted and serves; epoch_steps: planned a pass over the new data. Errors:
+ * CONFIG (finetune.cache=on, and it cannot be). */
+EG_MUST_USE eg_status egi_run_cache(egi_run *run, int64_t epoch_steps);
+/** A few steps: the loss of the first, and seconds that the first epoch and each later one will take. */
+EG_MUST_USE eg_status egi_run_probe(egi_run *run, double *loss, double *first, double *later);
 /** New examples of a batch for a share of old ones: at least one of each kind. */
 int64_t egi_run_new_share(int64_t batch, double mix);
 /** blend.c: part of the way back to the old weights where the budget is missed. */

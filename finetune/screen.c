@@ -133,6 +133,8 @@ void egi_screen_head(egi_run *run)
     if (run->trainer) {
         say_device(run);
         say_method(run);
+        if (*run->frozen_line)
+            egi_run_line(run, true, "frozen  %s", run->frozen_line);
     }
     if (*run->warning)
         egi_run_line(run, true, "warning %s", run->warning);

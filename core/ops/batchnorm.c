@@ -95,5 +95,6 @@ const egi_op egi_op_batchnorm = {
     .check = check,
     .grad = grad,
     .reference = reference,
+    .varies = true,
     EGI_CASES(cases),
 };

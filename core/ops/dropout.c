@@ -52,5 +52,6 @@ const egi_op egi_op_dropout = {
     .check = check,
     .grad = grad,
     .reference = reference,
+    .varies = true,
     EGI_CASES(cases),
 };

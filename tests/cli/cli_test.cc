@@ -289,6 +289,18 @@ TEST_F(Cli, FinetuneTellsHowItEnded)
     EXPECT_EQ(6, r.code) << r.out << r.err;
 }
 
+TEST_F(Cli, FrozenLayersRunOnceOrItSaysWhyNot)
+{
+    const std::string start = "finetune " + model_ + " " + new_ + keep_ + quick_ + "-o out finetune.epochs=2 ";
+    const std::string frozen = start + "finetune.freeze=edges,strokes ";
+    EXPECT_NE(std::string::npos, Run(frozen).out.find("\nfrozen  5 of 7 layers run once, 1,")) << "two epochs";
+    EXPECT_NE(std::string::npos,
+              Run(frozen + "finetune.cache_mb=1 -o small").out.find("\nfrozen  run in every step: keeping 1,"));
+    const Ran refused = Run(start + "finetune.cache=on");
+    EXPECT_EQ(2, refused.code);
+    EXPECT_NE(std::string::npos, refused.err.find("finetune.cache: on, but no frozen layer")) << refused.err;
+}
+
 TEST_F(Cli, AllOfAJobMayStandInTheFile)
 {
     Write("run.yaml", "model: " + kDigits + "digits04.h5\ndata:\n  new: " + kDigits + "five-to-nine\n");

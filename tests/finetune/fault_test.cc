@@ -32,9 +32,8 @@ const char kNet[] = R"([
     {"class_name":"Dense","config":{"name":"hidden","units":4,"activation":"relu"}},
     {"class_name":"Dense","config":{"name":"head","units":2,"activation":"softmax"}}])";
 
-} // namespace
-
-TEST(Fault, EveryAllocationOfARunMayFail)
+// Frozen: the first layer runs once an example, and what it gives is kept.
+void failEverywhere(bool frozen)
 {
     Failing f;
     const eg_allocator allocator = {Alloc, Release, &f};
@@ -50,6 +49,8 @@ TEST(Fault, EveryAllocationOfARunMayFail)
         .set("finetune.class_weights", "balanced")
         .set("remember.budget", "0")
         .set("remember.buffer", "10");
+    if (frozen)
+        config.set("finetune.freeze", "hidden").set("finetune.cache", "on");
     const eg_dataset *keep = old.d;
     eg_finetune_job job = EG_FINETUNE_JOB_INIT;
     job.config = config.c;
@@ -115,4 +116,16 @@ TEST(Fault, EveryAllocationOfABenchMayFail)
         }
         EXPECT_GT(n, 50);
     }
+}
+
+} // namespace
+
+TEST(Fault, EveryAllocationOfARunMayFail)
+{
+    failEverywhere(false);
+}
+
+TEST(Fault, EveryAllocationOfARunWithACacheMayFail)
+{
+    failEverywhere(true);
 }
