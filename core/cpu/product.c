@@ -269,7 +269,7 @@ static void run_rows(const egi_product *p, int64_t i, int64_t rows, int64_t col,
         e.col = p->ta ? p->m : 1;
         e.next = MAX_ROWS * e.row;
         e.a = p->a + i * e.row + l * e.col;
-        if (packs_a(p)) {
+        if (packs_a(p) && k > 0) {
             pack_a(p, i, rows, l, k, scratch);
             e.a = scratch;
             e.row = 1;

@@ -45,10 +45,7 @@ void failEverywhere(bool frozen)
     old.make(context.c, normal(80, 3), {2}, labels(40, 2, 4), "old");
     Config config(context.c);
     config.set("finetune.epochs", "1").set("finetune.batch", "16").set("remember.buffer_kind", "herding");
-    config.set("run.profile", "true")
-        .set("finetune.class_weights", "balanced")
-        .set("remember.budget", "0")
-        .set("remember.buffer", "10");
+    config.set("finetune.class_weights", "balanced").set("remember.budget", "0").set("remember.buffer", "10");
     if (frozen)
         config.set("finetune.freeze", "hidden").set("finetune.cache", "on");
     const eg_dataset *keep = old.d;
