@@ -296,7 +296,7 @@ static int infer(eg_context *context, int argc, char **argv)
 PEAK_KERNEL(peak_avx512, "avx512f", 16)
 PEAK_KERNEL(peak_avx2, "avx2,fma", 8)
 
-static int peak(void)
+static int peak(const eg_context *context)
 {
     const int64_t rounds = 40000000;
     const bool wide = __builtin_cpu_supports("avx512f");
@@ -311,22 +311,23 @@ static int peak(void)
         const double rate = flops / (now() - began) / 1e9;
         best = rate > best ? rate : best;
     }
-    printf("{\"gflops\": %.1f, \"vectors\": \"%s\", \"check\": %.1f}\n", best, wide ? "AVX-512" : "AVX2", (double)sum);
+    printf("{\"gflops\": %.1f, \"vectors\": \"%s\", \"check\": %.1f, ", best, wide ? "AVX-512" : "AVX2", (double)sum);
+    printf("\"device\": \"%s\"}\n", eg_context_describe(context));
     return 0;
 }
 
 int main(int argc, char **argv)
 {
     const double began = now();
-    if (argc == 2 && strcmp(argv[1], "peak") == 0)
-        return peak();
     eg_context *context = NULL;
     eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
     options.threads = threads();
     int code = 2;
     if (eg_context_create(&context, &options))
         return failed();
-    if (argc >= 5 && strcmp(argv[1], "train") == 0)
+    if (argc == 2 && strcmp(argv[1], "peak") == 0)
+        code = peak(context);
+    else if (argc >= 5 && strcmp(argv[1], "train") == 0)
         code = train(context, began, argc, argv);
     else if (argc >= 5 && strcmp(argv[1], "infer") == 0)
         code = infer(context, argc, argv);
