@@ -25,7 +25,8 @@ def svg(groups):
     one = f'<line x1="{LEFT + scale:.1f}" x2="{LEFT + scale:.1f}" y1="30" y2="{y - GAP}" stroke="#333" stroke-dasharray="4 3"/>'
     title = f'<text x="{LEFT}" y="20">Training, images a second: Engram as a multiple of its peers (dashed: equal)</text>'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}" font-family="sans-serif" '
-            f'font-size="13" fill="#222">\n<rect width="{WIDTH}" height="{y}" fill="#fff"/>\n{title}\n' + "\n".join(parts) + f"\n{one}\n</svg>\n")
+            'font-size="13" fill="#222">\n' +
+            "\n".join([f'<rect width="{WIDTH}" height="{y}" fill="#fff"/>', title, *parts, one, "</svg>\n"]))
 
 
 def write(groups):

@@ -102,7 +102,8 @@ def stages(r):
             cells = [seconds(median(m, worker, stage)) if stage in fields else "-" for stage in STAGES]
             rows.append([f"{job.label.split(',')[0]}: {worker}", *cells])
     return rows and table("What that start is made of, seconds", ("", *STAGES.values()), rows,
-                          "Engram measures the test parts before it trains, so that it can tell what was forgotten; the loop in PyTorch does not.")
+                          "Engram measures the test parts before it trains, so that it can tell what was forgotten; the loop in PyTorch "
+                          "does not.")
 
 
 def share_of_peak(r):
@@ -133,8 +134,8 @@ def accuracy(r):
         for field, data in zip(("new_accuracy", "keep_accuracy"), job.sets):
             rows.append([f"{job.label}: {data} after {epochs} epochs", *(spread(m, w, field) for w in workers)])
     return rows and table("The same accuracy, %", ("", *workers), rows,
-                          f"On the test parts: mean (lowest to highest) of {SEEDS} seeds. For each seed all start from the same weights; in (b) "
-                          "these were trained on\nMNIST for an epoch. Equal epochs, no schedule.")
+                          f"On the test parts: mean (lowest to highest) of {SEEDS} seeds. For each seed all start from the same weights; "
+                          "in (b) these were trained on\nMNIST for an epoch. Equal epochs, no schedule.")
 
 
 def fisher(r):
@@ -178,9 +179,9 @@ def layer_times(r):
                     rows.append(layer_row(m, text, direction, r["peak"]["gflops"]))
     head = ("", "Engram", "oneDNN", "with reorders", "PyTorch", "GFLOP/s", "of peak", "best other / Engram")
     return rows and table("Single layers, microseconds", head, rows,
-                          "The layers of the three networks at their training batch sizes, with biases. oneDNN alone: its own choice of every "
-                          "layout, everything\nalready in it; with reorders: from and to the layouts that Keras has. PyTorch: the better of its two "
-                          "layouts. GFLOP/s and share of the peak are Engram's.")
+                          "The layers of the three networks at their training batch sizes, with biases. oneDNN alone: its own choice "
+                          "of every layout, everything\nalready in it; with reorders: from and to the layouts that Keras has. PyTorch: "
+                          "the better of its two layouts. GFLOP/s and share of the peak are\nEngram's.")
 
 
 # --- Engram alone ---------------------------------------------------------------------------------------------------------------------
@@ -206,8 +207,10 @@ def head_only(r):
     rows = [["a forward pass over the training part", f"{median(m, 'forward', 'forward_seconds'):.3f}", "1.00x"],
             ["all steps of 10 epochs", f"{median(m, '10 epochs', 'epoch_seconds'):.3f}", times(steps)],
             ["what 10 epochs add to a run", f"{statistics.median(w for w, _ in whole):.3f}", times(statistics.median(w for _, w in whole))]]
-    return table("Training the head only", ("LeNet-5, MNIST, batch 128, all but the last layer frozen", "seconds", "of the forward pass"), rows,
-                 "The last line is a run of 10 epochs less one of none: with what is prepared before the first step and measured after each epoch.")
+    columns = ("LeNet-5, MNIST, batch 128, all but the last layer frozen", "seconds", "of the forward pass")
+    return table("Training the head only", columns, rows,
+                 "The last line is a run of 10 epochs less one of none: with what is prepared before the first step and measured after "
+                 "each epoch.")
 
 
 def extras(r):
@@ -221,9 +224,10 @@ def extras(r):
             (bare, "run_seconds"), (full, "run_seconds"), (bare, "epoch_seconds"))))]
         rows.append([network, *(f"{median(m, w, 'epoch_seconds') / median(m, w, 'steps') * 1e6:,.1f}" for w in (bare, full)),
                      percent(ratio(m, full, bare, "epoch_seconds") - 1), percent(statistics.median(whole))])
-    return rows and table("What the extras cost", ("3 epochs, batch 128", "bare, us a step", "with extras, us a step", "a step more", "a run more"),
-                          rows, "Bare: no folder, no progress, no lines. With extras: progress, log, metrics, curves, configuration, report and model, "
-                          "as the command writes them.\nA run more: the difference of whole runs, as a share of the time of all steps.")
+    columns = ("3 epochs, batch 128", "bare, us a step", "with extras, us a step", "a step more", "a run more")
+    return rows and table("What the extras cost", columns, rows,
+                          "Bare: no folder, no progress, no lines. With extras: progress, log, metrics, curves, configuration, report and "
+                          "model, as the command\nwrites them. A run more: the difference of whole runs, as a share of the time of all steps.")
 
 
 # --- the page -------------------------------------------------------------------------------------------------------------------------

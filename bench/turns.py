@@ -9,7 +9,7 @@ import time
 
 import jobs
 
-THREADS = 2
+THREADS = int(os.environ.get("BENCH_THREADS") or 2)
 
 
 @dataclasses.dataclass
