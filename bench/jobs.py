@@ -154,25 +154,26 @@ def read_weights(path):
 # --- data -----------------------------------------------------------------------------------------------------------------------------
 
 
-def write_set(folder, **parts):
-    """A folder that Engram reads: part=(x, y)."""
-    os.makedirs(folder, exist_ok=True)
+def write_set(path, **parts):
+    """A file that Engram reads: part=(x, y)."""
+    arrays = {}
     for part, (x, y) in parts.items():
-        np.savez(os.path.join(folder, part + ".npz"), x=x, y=y.astype(np.int32))
-    return folder
+        arrays |= {"x_" + part: x, "y_" + part: y.astype(np.int32)}
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    np.savez(path, **arrays)
 
 
 def data_path(name):
-    """Folder of a real data set; where there is none, made-up bytes of the same sizes: speed does not depend on what they show."""
+    """Of a real data set; where there is none, made-up bytes of the same sizes: speed does not depend on what they show."""
     real = os.path.join(SHARED, "data", name)
     if os.path.isdir(real):
         return real
-    folder = os.path.join(WORK, name + "-made-up")
-    if not os.path.isdir(folder):
+    path = os.path.join(WORK, name + "-made-up.npz")
+    if not os.path.exists(path):
         rng = np.random.default_rng(1)
-        write_set(folder, **{part: (rng.integers(0, 256, (n, *IMAGES[name][1:]), dtype=np.uint8), rng.integers(0, 10, n))
-                             for part, n in (("train", IMAGES[name][0]), ("test", 1000))})
-    return folder
+        write_set(path, **{part: (rng.integers(0, 256, (n, *IMAGES[name][1:]), dtype=np.uint8), rng.integers(0, 10, n))
+                           for part, n in (("train", IMAGES[name][0]), ("test", 1000))})
+    return path
 
 
 def read_gz(path, skip):
@@ -183,9 +184,9 @@ def read_gz(path, skip):
 def load(name, part="train"):
     """x: (n, h, w[, c]) uint8, y: (n) int64."""
     folder = data_path(name)
-    if os.path.exists(os.path.join(folder, part + ".npz")):
-        with np.load(os.path.join(folder, part + ".npz")) as f:
-            return f["x"], f["y"].astype(np.int64)
+    if folder.endswith(".npz"):
+        with np.load(folder) as f:
+            return f["x_" + part], f["y_" + part].astype(np.int64)
     if name == "cifar-10":
         prefix = "data_batch" if part == "train" else "test_batch"
         files = [os.path.join(folder, f) for f in sorted(os.listdir(folder)) if f.startswith(prefix)]
@@ -198,21 +199,21 @@ def load(name, part="train"):
 
 def subset_path(n):
     """The first n training examples of MNIST."""
-    folder = os.path.join(WORK, f"mnist-{n}")
-    if not os.path.isdir(folder):
+    path = os.path.join(WORK, f"mnist-{n}.npz")
+    if not os.path.exists(path):
         x, y = load("mnist")
         test_x, test_y = load("mnist", "test")
-        write_set(folder, train=(x[:n], y[:n]), test=(test_x[:1000], test_y[:1000]))
-    return folder
+        write_set(path, train=(x[:n], y[:n]), test=(test_x[:1000], test_y[:1000]))
+    return path
 
 
 def pair_path(k):
     """Classes 2k and 2k + 1 of Fashion-MNIST."""
-    folder = os.path.join(WORK, f"fashion-pair-{k}")
-    if not os.path.isdir(folder):
+    path = os.path.join(WORK, f"fashion-pair-{k}.npz")
+    if not os.path.exists(path):
         parts = {}
         for part in "train", "test":
             x, y = load("fashion-mnist", part)
             parts[part] = x[y // 2 == k], y[y // 2 == k]
-        write_set(folder, **parts)
-    return folder
+        write_set(path, **parts)
+    return path

@@ -29,7 +29,7 @@ def versions(command):
 
 
 def made_up():
-    return [name for name in jobs.IMAGES if jobs.data_path(name).endswith("made-up")]
+    return [name for name in jobs.IMAGES if jobs.data_path(name).endswith("-made-up.npz")]
 
 
 def read_results():
