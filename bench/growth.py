@@ -47,7 +47,7 @@ def section(r):
     if not rows:
         return ""
     sizes = ", ".join(map(str, jobs.OLD_TASKS))
-    lines = ["## How cost grows", "Engram alone, medians of 3. The exponent is that of a power law fitted to all points; "
+    lines = ["## How cost grows", "Engram alone. The exponent is that of a power law fitted to all points; "
              f"{sizes} old tasks are pairs of Fashion-MNIST's\nclasses.", "",
              "| what grows | what is measured | points | exponent |", "| --- | --- | --- | --- |"]
     return "\n".join(lines + rows) + "\n"

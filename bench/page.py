@@ -244,14 +244,19 @@ traffic, small layers and overhead. The peak is the highest of several measureme
 """
 
 
+def turns(r):
+    counts = sorted({len(t) for m in r["measured"].values() for t in m.values()})
+    return f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+
+
 def head(r):
-    about, peak = r["about"], r["peak"]
+    about, peak, s = r["about"], r["peak"], "s" if THREADS > 1 else ""
     return f"""# Performance
 Written by `tools/bench`; run it on your machine to replace these figures by yours. Ratios above 1 mean that Engram is faster or smaller.
 
-{about['processor']}, {THREADS} threads for each; {peak['device']}; {about['versions']}. Peak of the machine: {peak['gflops']:.0f} GFLOP/s in f32
-({peak['vectors']} multiply-adds in registers). Each figure is the median of 5 processes (growth: 3), which take turns; a ratio is the
-median of the ratios of the turns.
+{about['processor']}, {THREADS} thread{s} for each; {peak['device']}; {about['versions']}. Peak of the machine: {peak['gflops']:.0f} GFLOP/s in f32
+({peak['vectors']} multiply-adds in registers). Each figure is the median of {turns(r)} processes, which take turns; a ratio is the median of the
+ratios of the turns.
 """
 
 
