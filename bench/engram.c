@@ -1,7 +1,11 @@
 /* Engram's side of the benchmark: one job a process, one JSON object on stdout. Only the public API is used.
  *
- *     bench_engram train MODEL NEW KEEP|- [key=value ...]   a fine-tune; the rate of its steps alone
- *     bench_engram infer MODEL BATCH SECONDS                predictions of one batch, again and again
+ *     bench_engram train MODEL NEW KEEP|- [key=value ...]   a fine-tune; besides the keys of a run
+ *                                        bench.seconds=S    stops when S seconds of steps were measured
+ *                                        bench.out=DIR      writes the files of a run
+ *                                        bench.bare=1       without lines and progress, so without a rate of steps
+ *     bench_engram forward MODEL DATA BATCH                 one pass over the training part, no gradients
+ *     bench_engram infer MODEL SECONDS BATCH ...            predictions of one batch, again and again
  *     bench_engram peak                                     the most this machine can do
  *
  * BENCH_START, a time in seconds since the epoch, is when the process was asked for; BENCH_THREADS how many threads. */
@@ -41,85 +45,176 @@ static int failed(void)
 
 /* --- training ----------------------------------------------------------------------------------------------------- */
 
-/* When steps ended. A rate is taken over whole epochs: from the end of a step to the end of the last step of the same
- * epoch. */
+#define WARM_SECONDS 0.3 /* from the first step on: not counted */
+
+/* When things ended. The rate is taken over stretches of steps within epochs: what is between epochs is not in it. */
 typedef struct clocks {
-    double first_step, epoch_began, epoch_last;
-    int64_t epoch, step_began, step_last, steps_all;
-    double seconds;
+    double main, lines, before, first_step; /* moments */
+    double stretch_began, stretch_last;
+    int64_t epoch, step_began, step_last;
+    double seconds, wanted; /* sums over stretches; enough when `wanted` is reached, 0: never */
     int64_t steps;
 } clocks;
 
-static void close_epoch(clocks *c)
+static void on_line(void *user, const char *line)
 {
-    if (c->step_last > c->step_began) {
-        c->seconds = c->epoch_last - c->epoch_began; /* of the last epoch: the earlier ones warm up */
-        c->steps = c->step_last - c->step_began;
+    clocks *c = user;
+    if (c->lines == 0)
+        c->lines = now();
+    if (strncmp(line, "before", 6) == 0)
+        c->before = now();
+}
+
+static void end_stretch(clocks *c)
+{
+    if (c->epoch > 0) {
+        c->seconds += c->stretch_last - c->stretch_began;
+        c->steps += c->step_last - c->step_began;
     }
     c->epoch = 0;
 }
 
 static bool on_progress(void *user, const eg_progress *p)
 {
-    clocks *c = (clocks *)user;
+    clocks *c = user;
     const double t = now();
     if (p->finished) {
-        close_epoch(c);
+        end_stretch(c);
         return true;
     }
     if (c->first_step == 0)
         c->first_step = t;
+    if (t - c->first_step < WARM_SECONDS)
+        return true;
     if (c->epoch != p->epoch) {
         c->epoch = p->epoch;
-        c->epoch_began = t;
+        c->stretch_began = t;
         c->step_began = p->step;
     }
-    c->epoch_last = t;
+    c->stretch_last = t;
     c->step_last = p->step;
+    return c->wanted == 0 || c->seconds + t - c->stretch_began < c->wanted;
+}
+
+/* A fine-tune as asked for on the command line. */
+typedef struct request {
+    const char *model, *new_data, *keep, *out;
+    bool bare; /* no lines, no progress */
+    int settings;
+    char **setting; /* "key=value"; keys of the benchmark itself begin with "bench." */
+} request;
+
+/* Reads the benchmark's own keys; true when `text` was one. */
+static bool take_own(request *r, clocks *c, const char *text)
+{
+    if (strncmp(text, "bench.seconds=", 14) == 0)
+        c->wanted = atof(text + 14);
+    else if (strncmp(text, "bench.out=", 10) == 0)
+        r->out = text + 10;
+    else if (strcmp(text, "bench.bare=1") == 0)
+        r->bare = true;
+    else
+        return false;
     return true;
 }
 
-static eg_status run_job(eg_context *context, const char *model_path, const char *new_path, const char *keep,
-                         int settings, char **setting, clocks *c)
+static eg_status configure(eg_config *config, request *r, clocks *c)
+{
+    eg_status s = eg_config_set(config, "data.new", r->new_data);
+    if (!s && strcmp(r->keep, "-") != 0)
+        s = eg_config_set(config, "data.keep", r->keep);
+    for (int i = 0; !s && i < r->settings; i++) {
+        char *equals = strchr(r->setting[i], '=');
+        if (take_own(r, c, r->setting[i]) || !equals)
+            continue;
+        *equals = '\0';
+        s = eg_config_set(config, r->setting[i], equals + 1);
+    }
+    return s;
+}
+
+static void print_rate(const eg_config *config, const clocks *c)
+{
+    const char *start = getenv("BENCH_START");
+    const double batch = atof(eg_config_get(config, "finetune.batch"));
+    printf("\"images_per_second\": %.1f, \"step_us\": %.2f, ", batch * (double)c->steps / c->seconds,
+           c->seconds / (double)c->steps * 1e6);
+    if (start)
+        printf("\"first_step\": %.4f, \"start_process\": %.4f, ", c->first_step - atof(start), c->main - atof(start));
+    printf("\"start_load\": %.4f, \"start_measure\": %.4f, \"start_step\": %.4f, ", c->lines - c->main,
+           c->before - c->lines, c->first_step - c->before);
+}
+
+static void print_result(const eg_finetune_result *r, double seconds)
+{
+    double epochs = 0;
+    for (int64_t i = 1; i <= r->epochs_run; i++)
+        epochs += r->epochs[i].seconds;
+    printf("\"new_accuracy\": %.6f, \"keep_accuracy\": %.6f, ", r->new_after, r->n_keep ? r->keep[0].after : 0);
+    printf("\"steps\": %lld, \"epoch_seconds\": %.5f, \"run_seconds\": %.5f, ", (long long)r->steps, epochs, seconds);
+}
+
+static eg_status fine_tune(eg_context *context, request *r, clocks *c)
 {
     eg_config *config = NULL;
     eg_model *model = NULL;
     eg_finetune_result *result = NULL;
     eg_finetune_job job = EG_FINETUNE_JOB_INIT;
     eg_status s = eg_config_create(&config, context);
-    s = s ? s : eg_config_set(config, "data.new", new_path);
-    if (!s && strcmp(keep, "-") != 0)
-        s = eg_config_set(config, "data.keep", keep);
-    for (int i = 0; !s && i < settings; i++) {
-        char *equals = strchr(setting[i], '=');
-        if (!equals)
-            continue;
-        *equals = '\0';
-        s = eg_config_set(config, setting[i], equals + 1);
-    }
-    s = s ? s : eg_model_load(&model, context, model_path, NULL);
+    s = s ? s : configure(config, r, c);
+    s = s ? s : eg_model_load(&model, context, r->model, NULL);
     job.config = config;
-    job.progress = on_progress;
+    job.out_dir = r->out;
+    job.progress = r->bare ? NULL : on_progress;
+    job.line = r->bare ? NULL : on_line;
     job.user = c;
+    const double began = now();
     s = s ? s : eg_finetune(&result, model, &job);
+    end_stretch(c);
+    if (!s) {
+        printf("{");
+        if (c->steps > 0)
+            print_rate(config, c);
+        print_result(result, now() - began);
+        printf("\"peak_mb\": %.1f}\n", peak_megabytes());
+    }
     eg_finetune_result_free(result);
     eg_model_free(model);
     eg_config_free(config);
     return s;
 }
 
-static int train(eg_context *context, int argc, char **argv)
+static int train(eg_context *context, double began, int argc, char **argv)
 {
-    clocks c = {0};
-    int64_t batch = 0;
-    for (int i = 5; i < argc; i++)
-        if (strncmp(argv[i], "finetune.batch=", 15) == 0)
-            batch = atoll(argv[i] + 15);
-    if (run_job(context, argv[2], argv[3], argv[4], argc - 5, argv + 5, &c))
+    clocks c = {.main = began};
+    request r = {.model = argv[2], .new_data = argv[3], .keep = argv[4], .settings = argc - 5, .setting = argv + 5};
+    return fine_tune(context, &r, &c) ? failed() : 0;
+}
+
+/* --- a forward epoch ---------------------------------------------------------------------------------------------- */
+
+static int forward(eg_context *context, char **argv)
+{
+    eg_model *model = NULL;
+    eg_dataset *data = NULL;
+    eg_eval_options options = EG_EVAL_OPTIONS_INIT;
+    options.preprocess = "unit";
+    options.batch = atoll(argv[4]);
+    double best = 0;
+    eg_status s = eg_model_load(&model, context, argv[2], NULL);
+    s = s ? s : eg_dataset_load(&data, context, argv[3], EG_PART_TRAIN);
+    for (int i = 0; !s && i < 3; i++) {
+        eg_eval_result *result = NULL;
+        s = eg_eval(&result, model, data, &options);
+        if (!s && (best == 0 || result->seconds < best))
+            best = result->seconds;
+        eg_eval_result_free(result);
+    }
+    eg_dataset_free(data);
+    eg_model_free(model);
+    if (s)
         return failed();
-    const char *start = getenv("BENCH_START");
-    printf("{\"images_per_second\": %.1f, \"first_step\": %.4f, \"peak_mb\": %.1f}\n",
-           (double)(batch * c.steps) / c.seconds, start ? c.first_step - atof(start) : 0, peak_megabytes());
+    printf("{\"forward_seconds\": %.5f, \"peak_mb\": %.1f}\n", best, peak_megabytes());
     return 0;
 }
 
@@ -133,13 +228,9 @@ static int64_t count(int rank, const int64_t *shape)
     return n;
 }
 
-static int infer(eg_context *context, char **argv)
+/* Images a second of predicting `batch` images; 0 on failure. */
+static double rate_of(eg_model *model, int64_t batch, double seconds)
 {
-    eg_model *model = NULL;
-    if (eg_model_load(&model, context, argv[2], NULL))
-        return failed();
-    const int64_t batch = atoll(argv[3]);
-    const double seconds = atof(argv[4]);
     int64_t shape[8];
     const int64_t in = batch * count(eg_model_input_shape(model, 0, shape), shape);
     const int64_t out = batch * count(eg_model_output_shape(model, 0, shape), shape);
@@ -158,11 +249,23 @@ static int infer(eg_context *context, char **argv)
     const double rate = (double)(calls * batch) / (now() - began);
     free(x);
     free(y);
-    eg_model_free(model);
-    if (s)
+    return s ? 0 : rate;
+}
+
+static int infer(eg_context *context, int argc, char **argv)
+{
+    eg_model *model = NULL;
+    if (eg_model_load(&model, context, argv[2], NULL))
         return failed();
-    printf("{\"images_per_second\": %.1f, \"peak_mb\": %.1f}\n", rate, peak_megabytes());
-    return 0;
+    printf("{");
+    double rate = 1;
+    for (int i = 4; i < argc && rate > 0; i++) {
+        rate = rate_of(model, atoll(argv[i]), atof(argv[3]));
+        printf("\"batch %s\": %.1f, ", argv[i], rate);
+    }
+    printf("\"peak_mb\": %.1f}\n", peak_megabytes());
+    eg_model_free(model);
+    return rate > 0 ? 0 : failed();
 }
 
 static int peak(eg_context *context)
@@ -177,18 +280,21 @@ static int peak(eg_context *context)
 
 int main(int argc, char **argv)
 {
+    const double began = now();
     eg_context *context = NULL;
     eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
     options.threads = threads();
     int code = 2;
     if (eg_context_create(&context, &options))
         return failed();
-    if (argc >= 5 && strcmp(argv[1], "train") == 0)
-        code = train(context, argc, argv);
-    else if (argc == 5 && strcmp(argv[1], "infer") == 0)
-        code = infer(context, argv);
-    else if (argc == 2 && strcmp(argv[1], "peak") == 0)
+    if (argc == 2 && strcmp(argv[1], "peak") == 0)
         code = peak(context);
+    else if (argc >= 5 && strcmp(argv[1], "train") == 0)
+        code = train(context, began, argc, argv);
+    else if (argc >= 5 && strcmp(argv[1], "infer") == 0)
+        code = infer(context, argc, argv);
+    else if (argc == 5 && strcmp(argv[1], "forward") == 0)
+        code = forward(context, argv);
     else
         fprintf(stderr, "usage: see bench/engram.c\n");
     eg_context_free(context);
