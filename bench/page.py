@@ -138,6 +138,17 @@ def accuracy(r):
                           "in (b) these were trained on\nMNIST for an epoch. Equal epochs, no schedule.")
 
 
+def busy(r):
+    rows = []
+    for name in "mlp", "lenet":
+        m = r["measured"].get("busy " + name)
+        for worker in ("PyTorch", "Engram") if m else ():
+            rates = [median(m, worker + how, "images_per_second") for how in ("", " beside", " alone")]
+            rows.append([f"{jobs.TRAIN[name].label}: {worker}", *map(number, rates), times(rates[1] / rates[2])])
+    return rows and table(f"Images a second while another process takes one of the cores, {THREADS} threads",
+                          ("", "all cores free", "one taken", "one thread, all free", "one taken / one thread"), rows)
+
+
 def fisher(r):
     m = r["measured"].get("fisher lenet")
     if not m:
@@ -271,7 +282,7 @@ def ratios_chart(r):
     return bars and chart.write(bars)
 
 
-SECTIONS = (head, ratios_chart, training, inference, memory, first_step, stages, share_of_peak, accuracy, anchor, fisher, head_only, extras,
+SECTIONS = (head, ratios_chart, training, inference, memory, first_step, stages, share_of_peak, accuracy, anchor, fisher, head_only, extras, busy,
             layer_times, growth.section, optimisations, notes)
 
 

@@ -1,12 +1,13 @@
 """What tools/bench measures: a list of measurements, each under a key. A new one is an entry here and a section in page.py."""
 import math
 import os
+import sys
 
 import jobs
 from turns import Measurement, peer
 
 PEERS = {"PyTorch": "torch", "PyTorch compiled": "compiled", "Keras": "keras"}
-TRAIN_SECONDS, GROWTH_SECONDS, INFER_SECONDS = 4.0, 1.0, 1.0
+TRAIN_SECONDS, GROWTH_SECONDS, INFER_SECONDS, BUSY_SECONDS = 4.0, 1.0, 1.0, 2.0
 INFER_BATCHES = (1, 256)
 FISHER_EXAMPLES = 500
 SEEDS = 3
@@ -29,7 +30,7 @@ class Work:
         return self.engram("train", model, new, keep or "-", *COMMON, f"finetune.batch={batch}", f"finetune.epochs={epochs}", *settings)
 
     def all(self):
-        for part in (self.training, self.inference, self.anchor, self.fisher, self.head_only, self.extras, self.accuracy,
+        for part in (self.training, self.inference, self.anchor, self.fisher, self.head_only, self.extras, self.busy, self.accuracy,
                      self.layer_times, self.growth):
             yield from part()
 
@@ -66,6 +67,18 @@ class Work:
         commands = {f"PyTorch {way}": peer("torch", "fisher", way, FISHER_EXAMPLES) for way in ("loop", "vmap")}
         commands["Engram"] = [program, jobs.model_path("lenet"), jobs.data_path("mnist"), str(FISHER_EXAMPLES)]
         yield Measurement("fisher lenet", lambda turn: commands, 5, check=same_sums)
+
+    def busy(self):
+        """The same steps while another process takes one core, and with one thread."""
+        beside, alone = [sys.executable, os.path.join("bench", "beside.py")], ["env", "BENCH_THREADS=1", "OMP_NUM_THREADS=1"]
+        for name in "mlp", "lenet":
+            job = jobs.TRAIN[name]
+            own = {"PyTorch": peer("torch", "train", name, BUSY_SECONDS),
+                   "Engram": self.job_command(job, jobs.model_path(job.network), f"bench.seconds={BUSY_SECONDS}")}
+            commands = {}
+            for worker, command in own.items():
+                commands |= {worker: command, worker + " beside": beside + command, worker + " alone": alone + command}
+            yield Measurement("busy " + name, lambda turn, c=commands: c, 5)
 
     def layer_times(self):
         program = os.path.join(self.programs, "bench_layers")
