@@ -5,7 +5,8 @@
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_conv2d_dx *a = args;
-    return egi_conv_check(p, a->dx, a->w, a->dy, &a->g);
+    EG_TRY(egi_conv_check(p, a->dx, a->w, a->dy, &a->g, &a->pool));
+    return egi_conv_check_index(p, a->dy, a->index, &a->pool);
 }
 
 /* Output rows whose tap `k` reads input row `r`: at most one a tap; -1: none. */
@@ -21,6 +22,7 @@ static double element(const egi_conv2d_dx *a, const egi_conv_dims *d, const egi_
                       int64_t s, int64_t c)
 {
     const int64_t first = c / d->cg * d->fg;
+    const egi_conv_dz dz = {&t[a->dy], &t[a->index], &a->pool};
     double sum = 0;
     for (int64_t ki = 0; ki < d->kh; ki++)
         for (int64_t kj = 0; kj < d->kw; kj++) {
@@ -28,7 +30,7 @@ static double element(const egi_conv2d_dx *a, const egi_conv_dims *d, const egi_
             if (i < 0 || j < 0)
                 continue;
             for (int64_t f = first; f < first + d->fg; f++)
-                sum += egi_get(&t[a->dy], ((n * d->oh + i) * d->ow + j) * d->f + f) *
+                sum += egi_conv_dz_at(&dz, d, n, i, j, f) *
                        egi_get(&t[a->w], ((ki * d->kw + kj) * d->cg + c % d->cg) * d->f + f);
         }
     return sum;
@@ -38,7 +40,7 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 {
     (void)control;
     const egi_conv2d_dx *a = args;
-    const egi_conv_dims d = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape);
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape, &a->pool);
     int64_t at = 0;
     for (int64_t n = 0; n < d.n; n++)
         for (int64_t r = 0; r < d.h; r++)
@@ -54,11 +56,11 @@ static const egi_conv2d_dx valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEO
                            stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)}, dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)},
                            grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)}, depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5)};
 
-#define CASE(args_, n, h, w, c, kh, kw, cg, f, oh, ow)                                                    \
-    {                                                                                                     \
-        .args = &args_, .in = {EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, cg, f)}, .out = { \
-            EGI_STATIC_SHAPE(n, h, w, c)                                                                  \
-        }                                                                                                 \
+#define CASE(args_, n, h, w, c, kh, kw, cg, f, oh, ow)                                                           \
+    {                                                                                                            \
+        .args = &args_,                                                                                          \
+        .in = {EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, cg, f)}, \
+        .out = {EGI_STATIC_SHAPE(n, h, w, c)}, .in_absent = 2                                                    \
     }
 static const egi_op_case cases[] = {
     CASE(valid, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),      CASE(valid, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
@@ -76,7 +78,7 @@ static const egi_op_case cases[] = {
 const egi_op egi_op_conv2d_dx = {
     .name = "conv2d_dx",
     .size = sizeof(egi_conv2d_dx),
-    .in = {EGI_FIELD(egi_conv2d_dx, dy), EGI_FIELD(egi_conv2d_dx, w)},
+    .in = {EGI_FIELD(egi_conv2d_dx, dy), EGI_FIELD(egi_conv2d_dx, index), EGI_FIELD(egi_conv2d_dx, w)},
     .out = {EGI_FIELD(egi_conv2d_dx, dx)},
     .check = check,
     .reference = reference,

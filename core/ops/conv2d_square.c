@@ -5,7 +5,8 @@
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_conv2d_square *a = args;
-    EG_TRY(egi_conv_check(p, a->x, a->fw, a->dy, &a->g));
+    EG_TRY(egi_conv_check(p, a->x, a->fw, a->dy, &a->g, &a->pool));
+    EG_TRY(egi_conv_check_index(p, a->dy, a->index, &a->pool));
     return egi_check_may(p, "fb", a->fb, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->fw, 3)));
 }
 
@@ -13,11 +14,12 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 {
     (void)control;
     const egi_conv2d_square *a = args;
-    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &t[a->dy].shape);
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &t[a->dy].shape, &a->pool);
+    const egi_conv_dz dz = {&t[a->dy], &t[a->index], &a->pool};
     for (int64_t at = 0; at < egi_count(&t[a->fw]); at++) {
         double sum = egi_get(&t[a->fw], at);
         for (int64_t n = 0; n < d.n; n++) {
-            const double g = egi_conv_kernel_gradient(&a->g, &d, &t[a->x], &t[a->dy], n, at);
+            const double g = egi_conv_kernel_gradient(&a->g, &d, &t[a->x], &dz, n, at);
             sum += g * g;
         }
         egi_set(&t[a->fw], at, sum);
@@ -25,7 +27,7 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     for (int64_t f = 0; a->fb != EGI_NONE && f < d.f; f++) {
         double sum = egi_get(&t[a->fb], f);
         for (int64_t n = 0; n < d.n; n++) {
-            const double g = egi_conv_bias_gradient(&d, &t[a->dy], n, f);
+            const double g = egi_conv_bias_gradient(&d, &dz, n, f);
             sum += g * g;
         }
         egi_set(&t[a->fb], f, sum);
@@ -38,18 +40,19 @@ static const egi_conv2d_square valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same5 = 
                                stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)}, stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)},
                                dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)}, grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)};
 
-#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                                \
-    {                                                                                                         \
-        .args = &args_,                                                                                       \
-        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, cg, f), \
-               EGI_STATIC_SHAPE(f)},                                                                          \
-        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 2,            \
-        .out_absent = (absent), .fill = {                                                                     \
-            EGI_FILL_NORMAL,                                                                                  \
-            EGI_FILL_NORMAL,                                                                                  \
-            EGI_FILL_UNIT,                                                                                    \
-            EGI_FILL_UNIT                                                                                     \
-        }                                                                                                     \
+#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                               \
+    {                                                                                                        \
+        .args = &args_,                                                                                      \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), \
+               EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)},                                        \
+        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 3 | 4,       \
+        .out_absent = (absent), .fill = {                                                                    \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_POSITIONS,                                                                              \
+            EGI_FILL_UNIT,                                                                                   \
+            EGI_FILL_UNIT                                                                                    \
+        }                                                                                                    \
     }
 static const egi_op_case cases[] = {
     CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),    CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
@@ -61,8 +64,8 @@ static const egi_op_case cases[] = {
 const egi_op egi_op_conv2d_square = {
     .name = "conv2d_square",
     .size = sizeof(egi_conv2d_square),
-    .in = {EGI_FIELD(egi_conv2d_square, x), EGI_FIELD(egi_conv2d_square, dy), EGI_FIELD(egi_conv2d_square, fw),
-           EGI_FIELD(egi_conv2d_square, fb)},
+    .in = {EGI_FIELD(egi_conv2d_square, x), EGI_FIELD(egi_conv2d_square, dy), EGI_FIELD(egi_conv2d_square, index),
+           EGI_FIELD(egi_conv2d_square, fw), EGI_FIELD(egi_conv2d_square, fb)},
     .out = {EGI_FIELD(egi_conv2d_square, fw), EGI_FIELD(egi_conv2d_square, fb)},
     .check = check,
     .reference = reference,

@@ -20,7 +20,7 @@ TEST(Ops, EveryOperationHasCasesAndAReference)
         EXPECT_NE(nullptr, (*op)->reference) << (*op)->name;
         EXPECT_NE(nullptr, (*op)->check) << (*op)->name;
     }
-    EXPECT_GE(n, 37);
+    EXPECT_GE(n, 38);
 }
 
 static bool one_of(const Case &k, std::initializer_list<const egi_op *> ops)
@@ -108,9 +108,9 @@ TEST_P(Conform, FastKernel)
 // any number they are as near to the oracle as a fast kernel has to be. All other kernels give the same bits.
 TEST_P(Conform, ThreadsDoNotChangeBits)
 {
-    const bool cut =
-        one_of(GetParam(), {&egi_op_dense, &egi_op_gemm, &egi_op_column_sum, &egi_op_conv2d, &egi_op_conv2d_dx,
-                            &egi_op_conv2d_dw, &egi_op_square_gemm, &egi_op_square_column_sum, &egi_op_conv2d_square});
+    const bool cut = one_of(GetParam(), {&egi_op_dense, &egi_op_gemm, &egi_op_column_sum, &egi_op_conv2d,
+                                         &egi_op_conv2d_maxpool, &egi_op_conv2d_dx, &egi_op_conv2d_dw,
+                                         &egi_op_square_gemm, &egi_op_square_column_sum, &egi_op_conv2d_square});
     Context slow(true), one(false, 1), three(false, 3);
     Instance want(GetParam(), EGI_F64, 1, 0x11), a(GetParam(), EGI_F32), b(GetParam(), EGI_F32),
         again(GetParam(), EGI_F32);
@@ -129,8 +129,8 @@ TEST_P(Conform, ThreadsDoNotChangeBits)
 // padding by a NaN: there it comes out in the same places at least, and is never lost.
 TEST_P(Conform, NanPlaces)
 {
-    const bool padded =
-        one_of(GetParam(), {&egi_op_conv2d, &egi_op_conv2d_dx, &egi_op_conv2d_dw, &egi_op_conv2d_square});
+    const bool padded = one_of(GetParam(), {&egi_op_conv2d, &egi_op_conv2d_maxpool, &egi_op_conv2d_dx,
+                                            &egi_op_conv2d_dw, &egi_op_conv2d_square});
     Context slow(true), fast;
     for (size_t i = 0; i < Instance(GetParam(), EGI_F32).values.size(); i++) {
         Instance want(GetParam(), EGI_F32, 1, 0x11), got(GetParam(), EGI_F32, 1, 0x22);
