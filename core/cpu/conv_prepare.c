@@ -1,5 +1,5 @@
 /* Turns a convolution, or its gradient towards the input, into passes of the direct kernel. */
-#include "core/cpu/direct.h"
+#include "core/cpu/winograd.h"
 
 static void destroy(egi_device *device, egi_kernel *k)
 {
@@ -153,7 +153,7 @@ eg_status egi_cpu_conv2d_maxpool(egi_device *device, egi_kernel *out)
     const egi_conv2d_maxpool *a = out->args;
     const egi_tensor *t = out->t;
     const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape, &a->pool);
-    if (s.kh * s.kw == 1) /* a product does better */
+    if (s.kh * s.kw == 1 || egi_wino_suits(&s, &a->g)) /* two operations do better */
         return EGI_CPU_DECLINE;
     egi_direct *d;
     EG_TRY(forward(device, out, &s, &a->g, &d));
