@@ -39,9 +39,11 @@ double egi_conv_kernel_gradient(const egi_conv_geometry *g, const egi_conv_dims 
     for (int64_t i = 0; i < d->oh; i++)
         for (int64_t j = 0; j < d->ow; j++) {
             const int64_t r = egi_conv_at(g, 0, i, ki), s = egi_conv_at(g, 1, j, kj);
-            if (r >= 0 && r < d->h && s >= 0 && s < d->w)
-                sum += egi_get(x, ((n * d->h + r) * d->w + s) * d->c + f / d->fg * d->cg + c) *
-                       egi_conv_dz_at(dz, d, n, i, j, f);
+            if (r < 0 || r >= d->h || s < 0 || s >= d->w)
+                continue;
+            const double z = egi_conv_dz_at(dz, d, n, i, j, f);
+            if (z != 0 || !dz->pool->size[0])
+                sum += egi_get(x, ((n * d->h + r) * d->w + s) * d->c + f / d->fg * d->cg + c) * z;
         }
     return sum;
 }
@@ -87,18 +89,42 @@ static const egi_conv2d_dw valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEO
         .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f)},                 \
         .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = 4, .out_absent = (absent) \
     }
+#define POOLED(args_, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                              \
+    {                                                                                                             \
+        .args = &args_,                                                                                           \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f)},     \
+        .out = {EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)}, .out_absent = (absent), .labels = (places), \
+        .fill = {                                                                                                 \
+            EGI_FILL_NORMAL,                                                                                      \
+            EGI_FILL_NORMAL,                                                                                      \
+            EGI_FILL_POSITIONS                                                                                    \
+        }                                                                                                         \
+    }
+#define POOL(h, w, k0, k1, s0, s1, p0, p1) \
+    .pool = {.size = {h, w}, .g = {.window = {k0, k1}, .stride = {s0, s1}, .pad = {p0, p1}}}
+static const egi_conv2d_dw lenet1 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(28, 28, 2, 2, 2, 2, 0, 0)},
+                           lenet2 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(14, 14, 2, 2, 2, 2, 0, 0)},
+                           odd = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(9, 7, 2, 2, 2, 2, 0, 0)},
+                           edges = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(7, 9, 3, 3, 2, 2, 1, 1)},
+                           overlap = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), POOL(5, 5, 3, 2, 1, 1, 0, 0)},
+                           gaps = {GEOMETRY(2, 1, 1, 0, 2, 1, 1), POOL(7, 8, 1, 2, 3, 3, 0, 0)},
+                           small = {GEOMETRY(1, 1, 2, 1, 1, 1, 1), POOL(1, 1, 1, 1, 1, 1, 0, 0)};
 static const egi_op_case cases[] = {
-    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),      CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),      CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
-    CASE(same3, 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),      CASE(same3, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
-    CASE(same3, 0, 3, 9, 9, 3, 3, 3, 3, 16, 9, 9),     CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
-    CASE(same5, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28),  CASE(same5, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),
-    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),    CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
-    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),    CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
-    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),    CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
-    CASE(stride2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4), CASE(same3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
-    CASE(valid, 2, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),   CASE(same3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
-    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),       CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
+    CASE(same3, 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),       CASE(same3, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
+    CASE(same3, 0, 3, 9, 9, 3, 3, 3, 3, 16, 9, 9),      CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(same5, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28),   CASE(same5, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),
+    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),     CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
+    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),     CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
+    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(stride2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),  CASE(same3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
+    CASE(valid, 2, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),    CASE(same3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
+    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),   POOLED(lenet1, 0, 4, 5, 28, 28, 1, 5, 5, 6, 14, 14),
+    POOLED(lenet2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(odd, 2, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
+    POOLED(edges, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5), /* an index may say a place outside */
+    POOLED(overlap, 0, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(gaps, 0, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),
+    POOLED(small, 0, 1, 1, 1, 1, 1, 5, 3, 1, 1, 1),
 };
 
 const egi_op egi_op_conv2d_dw = {
