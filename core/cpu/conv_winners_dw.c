@@ -1,17 +1,11 @@
 /* The kernel's gradient, and its square a sample, of a convolution that is pooled: of each pooling window only the
  * pixel that won has a gradient, so only its part of the input counts. For a kernel row that part is a stretch of
  * floats, which meets a row of the sums that stays in registers. */
-#include "core/cpu/direct.h"
+#include "core/cpu/winners.h"
 
 #include <string.h>
 
 #define MAX_VECTORS 4
-
-/* A gradient that is not zero, and where its part of the input begins in the frame. */
-typedef struct winner {
-    int32_t at;
-    float d;
-} winner;
 
 typedef struct winners {
     egi_direct_frame frame;
@@ -31,7 +25,7 @@ typedef struct winners {
 
 /* All winners of one channel against `rows` rows of its sums. */
 typedef struct tile {
-    const winner *list;
+    const egi_winner *list;
     int64_t n, row, step; /* step: from row to row of the sums */
     const float *x;
     float *sum;
@@ -45,7 +39,7 @@ static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const i
         for (int v = 0; v < vectors; v++)
             sum[r][v] = *(const egi_vec_at *)(t->sum + r * t->step + v * EGI_LANES);
     const int64_t row = t->row;
-    for (const winner *w = t->list, *end = w + t->n; w < end; w++) {
+    for (const egi_winner *w = t->list, *end = w + t->n; w < end; w++) {
         const float *x = t->x + w->at, d = w->d;
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++)
@@ -85,19 +79,19 @@ EGI_SIMD(add_square, (const float *x, int64_t n, float *sum), (x, n, sum))
 /* --- one sample --------------------------------------------------------------------------------------------------- */
 
 /* Lists the winners of channel `c` of a sample; returns how many. *total: the sum of their gradients. */
-static int64_t list_winners(const winners *s, int64_t sample, int64_t c, winner *list, float *total)
+static int64_t list_winners(const winners *s, int64_t sample, int64_t c, egi_winner *list, float *total)
 {
     const int64_t f = s->f, first = sample * s->pooled[0] * s->pooled[1] * f + c;
     const float *dy = s->dy + first;
     const uint8_t *index = s->index + first;
     const int32_t *place = s->place;
-    winner *next = list;
+    egi_winner *next = list;
     float sum = 0;
     for (int64_t i = 0; i < s->pooled[0]; i++) {
         int32_t at = (int32_t)(i * s->in_row);
         for (int64_t j = 0; j < s->pooled[1]; j++, dy += f, index += f, at += (int32_t)s->in_col) {
             const float d = *dy;
-            *next = (winner){.at = at + place[*index], .d = d}; /* stays where d is not zero */
+            *next = (egi_winner){.at = at + place[*index], .d = d}; /* stays where d is not zero */
             next += d != 0;
             sum += d;
         }
@@ -107,7 +101,7 @@ static int64_t list_winners(const winners *s, int64_t sample, int64_t c, winner 
 }
 
 /* Adds one channel's winners to its sums, (kh, vectors). */
-static void channel(const winners *s, const float *frame, const winner *list, int64_t n, float *sum)
+static void channel(const winners *s, const float *frame, const egi_winner *list, int64_t n, float *sum)
 {
     tile t = {.list = list, .n = n, .row = s->row, .step = s->vectors * EGI_LANES};
     for (int64_t v = 0; v < s->vectors; v += t.vectors) {
@@ -128,7 +122,7 @@ static int64_t kernel_sums(const winners *s)
     return s->f * s->kh * s->vectors * EGI_LANES;
 }
 
-static void add_sample(const winners *s, int64_t sample, const float *frame, winner *list, float *sums)
+static void add_sample(const winners *s, int64_t sample, const float *frame, egi_winner *list, float *sums)
 {
     float *bias = sums + kernel_sums(s);
     for (int64_t c = 0; c < s->f; c++) {
@@ -157,7 +151,7 @@ static void run_share(void *arg, int64_t piece, int thread)
     const job *j = arg;
     const winners *s = j->s;
     float *frame = j->scratch + thread * s->frame_size, *sums = j->scratch + s->sums_at + piece * s->sums;
-    winner *lists = (winner *)(j->scratch + s->lists_at + thread * list_size(s));
+    egi_winner *lists = (egi_winner *)(j->scratch + s->lists_at + thread * list_size(s));
     const int64_t all = kernel_sums(s) + s->f;
     int64_t from, to;
     egi_team_share(s->samples, 1, piece, s->shares, &from, &to);
@@ -212,14 +206,14 @@ static void destroy(egi_device *device, egi_kernel *k)
     egi_free(device->context, s);
 }
 
-/* Only where a stretch of floats meets a kernel row, and no window reaches over the edge. */
-static bool suits(const egi_conv_dims *d, const egi_conv_geometry *g, const egi_conv_pool *pool, const egi_shape *dy)
+bool egi_winners_suit(const egi_kernel *k, const egi_conv_dims *d, const egi_conv_geometry *g,
+                      const egi_conv_pool *pool, const egi_shape *dy)
 {
     bool inside = true;
     for (int i = 0; i < 2; i++)
         inside = inside && pool->g.pad[i] == 0 &&
                  (dy->dim[1 + i] - 1) * pool->g.stride[i] + pool->g.window[i] <= pool->size[i];
-    return inside && egi_direct_suits(d, g) && (g->dilation[1] == 1 || d->kw == 1);
+    return inside && egi_cpu_is_f32(k) && egi_direct_suits(d, g) && (g->dilation[1] == 1 || d->kw == 1);
 }
 
 static void geometry(winners *s, const egi_conv_dims *d, const egi_conv_geometry *g, const egi_pool_geometry *pool)
@@ -271,7 +265,7 @@ eg_status egi_cpu_conv2d_dw_winners(egi_device *device, egi_kernel *out)
     const egi_conv2d_dw *a = out->args;
     const egi_tensor *t = out->t, *dy = &t[a->dy];
     const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &dy->shape, &a->pool);
-    if (a->index == EGI_NONE || !egi_cpu_is_f32(out) || !suits(&d, &a->g, &a->pool, &dy->shape))
+    if (a->index == EGI_NONE || !egi_winners_suit(out, &d, &a->g, &a->pool, &dy->shape))
         return EGI_CPU_DECLINE;
     const winners values = {
         .x = t[a->x].data, .dy = dy->data, .index = t[a->index].data, .dw = t[a->dw].data, .db = t[a->db].data};
@@ -283,7 +277,7 @@ eg_status egi_cpu_conv2d_square_winners(egi_device *device, egi_kernel *out)
     const egi_conv2d_square *a = out->args;
     const egi_tensor *t = out->t, *dy = &t[a->dy];
     const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &dy->shape, &a->pool);
-    if (a->index == EGI_NONE || !egi_cpu_is_f32(out) || !suits(&d, &a->g, &a->pool, &dy->shape))
+    if (a->index == EGI_NONE || !egi_winners_suit(out, &d, &a->g, &a->pool, &dy->shape))
         return EGI_CPU_DECLINE;
     const winners values = {.square = true,
                             .x = t[a->x].data,
