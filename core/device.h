@@ -28,6 +28,7 @@ struct egi_kernel {
     const egi_tensor *t; /* the plan's tensor table, indexed by egi_val; addresses are final */
     egi_device *device;
     void *state;           /* the kernel's own, e.g. a oneDNN primitive with its memories */
+    bool slow;             /* set by the device's prepare: only the reference serves it */
     int threads;           /* of the context when it was prepared: no thread beyond may touch its scratch */
     size_t scratch_bytes;  /* wanted by prepare; the plan gives all kernels the same scratch memory */
     void *scratch;         /* set by the plan after prepare, aligned to 64 */

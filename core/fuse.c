@@ -47,6 +47,53 @@ static void fuse_activation(egi_plan *p, egi_node *node)
     node->dead = true;
 }
 
+/* Has the device a fast kernel for an operation? What it has none for stays composed. */
+static eg_status is_fast(const egi_plan *p, const egi_op *op, const void *args, bool *fast)
+{
+    egi_device *d = p->context->device;
+    egi_kernel k = {.op = op, .args = args, .t = p->t, .device = d, .threads = p->context->threads};
+    EG_TRY(d->type->prepare(d, &k));
+    *fast = !k.slow;
+    if (k.destroy)
+        k.destroy(d, &k);
+    return EG_OK;
+}
+
+/* conv2d, then max pooling that nobody else looks behind: the convolution's output is never stored. */
+static eg_status fuse_maxpool(egi_plan *p, egi_node *node)
+{
+    const egi_maxpool *m = node->args;
+    if (egi_root(p, m->x) != m->x || p->values[m->x].kind != EGI_VAL_TEMP || egi_plan_uses(p, m->x) != 1)
+        return EG_OK;
+    egi_node *before = egi_plan_producer(p, m->x);
+    if (!before || before->op != &egi_op_conv2d)
+        return EG_OK;
+    const egi_conv2d *c = before->args;
+    const egi_conv2d_maxpool both = {
+        .x = c->x,
+        .w = c->w,
+        .b = c->b,
+        .y = m->y,
+        .index = m->index,
+        .g = c->g,
+        .pool = {.size = {egi_dim(p, m->x, 1), egi_dim(p, m->x, 2)}, .g = m->g},
+        .act = c->act,
+        .alpha = c->alpha,
+    };
+    bool fast;
+    EG_TRY(is_fast(p, &egi_op_conv2d_maxpool, &both, &fast));
+    if (!fast)
+        return EG_OK;
+    egi_conv2d_maxpool *args;
+    EG_TRY(egi_alloc(&args, p->context, 1, sizeof *args));
+    *args = both;
+    egi_free(p->context, node->args);
+    node->op = &egi_op_conv2d_maxpool;
+    node->args = args;
+    before->dead = true;
+    return EG_OK;
+}
+
 eg_status egi_plan_fuse(egi_plan *p)
 {
     if (p->status != EG_OK)
@@ -56,6 +103,9 @@ eg_status egi_plan_fuse(egi_plan *p)
     for (int64_t i = 0; i < p->n_nodes; i++)
         if (!p->nodes[i].dead && p->nodes[i].op == &egi_op_activation)
             fuse_activation(p, &p->nodes[i]);
+    for (int64_t i = 0; i < p->n_nodes; i++)
+        if (!p->nodes[i].dead && p->nodes[i].op == &egi_op_maxpool)
+            EG_TRY(p->status = fuse_maxpool(p, &p->nodes[i]));
     return EG_OK;
 }
 

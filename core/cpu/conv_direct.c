@@ -1,6 +1,7 @@
 #include "core/cpu/direct.h"
 
 #include "core/cpu/finish.h"
+#include "core/cpu/pool.h"
 
 #include <string.h>
 
@@ -298,7 +299,9 @@ static void block(const egi_direct *d, const egi_direct_pass *p, const float *im
                  .act = d->act,
                  .alpha = d->alpha};
     const bool alone = d->out <= width && p->out_col == d->out && p->out_row == p->cols * d->out;
-    if (alone) /* a vector runs over at most so many pixels */
+    if (d->padded)
+        s.spill_to = to;
+    else if (alone) /* a vector runs over at most so many pixels */
         s.spill_to = to - (EGI_LANES - s.t.tail + d->out - 1) / d->out;
     if (is_grey(d, p) && from % p->cols == 0 && to % p->cols == 0)
         strip_grey(&s);
@@ -318,19 +321,25 @@ static void chunk(const egi_direct *d, const egi_direct_pass *p, const float *im
         block(d, p, image, y, w, bias, from, to, channel);
     if (!egi_direct_activates(d->act) ||
         d->layout == EGI_DIRECT_BY_ROWS) /* only forward: one pass whose pixels follow one another */
-        egi_cpu_activate_part(y + from * d->out, (to - from) * d->out, d->act, d->alpha);
+        egi_cpu_activate_part(y + from * p->out_col, (to - from) * p->out_col, d->act, d->alpha);
+}
+
+void egi_direct_rows(const egi_direct_job *j, const egi_direct_pass *p, const float *image, float *y, int64_t rows)
+{
+    const int64_t step = (j->d->chunk + p->cols - 1) / p->cols * p->cols, to = rows * p->cols;
+    for (int64_t from = 0; from < to; from += step)
+        chunk(j->d, p, image, y, j->w, j->bias, from, to - from < step ? to : from + step);
 }
 
 /* Part `part` of one sample. */
-static void sample_part(const egi_direct *d, const float *image, float *y, const float *w, const float *bias, int part)
+static void sample_part(const egi_direct_job *j, const float *image, float *y, int part)
 {
+    const egi_direct *d = j->d;
     for (int i = 0; i < d->n_passes; i++) {
         const egi_direct_pass *p = &d->passes[i];
         int64_t from, to;
-        egi_team_share(p->rows * p->cols, p->cols, part, d->parts, &from, &to);
-        const int64_t step = (d->chunk + p->cols - 1) / p->cols * p->cols;
-        for (; from < to; from += step)
-            chunk(d, p, image, y, w, bias, from, to - from < step ? to : from + step);
+        egi_team_share(p->rows, 1, part, d->parts, &from, &to);
+        egi_direct_rows(j, p, image + from * p->in_row, y + from * p->out_row, to - from);
     }
 }
 
@@ -398,40 +407,77 @@ static const float *bias_of(const egi_direct *d, float *scratch)
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
-/* Samples, or parts of them, cut into pieces. */
-typedef struct job {
-    const egi_direct *d;
-    const float *w, *bias;
-    float *frames; /* one a thread */
-    int64_t units, pieces;
-} job;
+egi_direct_job egi_direct_job_of(const egi_kernel *k, const egi_control *control)
+{
+    egi_direct *d = k->state;
+    float *scratch = k->scratch;
+    egi_direct_job j = {.d = d, .scratch = scratch, .units = d->samples * d->parts};
+    j.w = weights_of(d, scratch, control->weights_version);
+    j.bias = bias_of(d, scratch);
+    j.pieces = egi_cpu_pieces(k, j.units, d->y_size / d->parts * d->n_taps * d->in / 4);
+    return j;
+}
+
+float *egi_direct_frame_open(const egi_direct_job *j, int thread)
+{
+    const egi_direct_frame *f = &j->d->frame;
+    float *frame = j->scratch + j->d->frames_at + thread * egi_direct_frame_size(f);
+    if (j->d->spreads || egi_direct_copies(f))
+        egi_direct_frame_clear(f, frame);
+    return frame;
+}
+
+/* The gradient of a convolution's output from that of the pooled output. */
+static void spread(const egi_direct *d, int64_t sample, float *frame)
+{
+    const egi_direct_frame *f = &d->frame;
+    const int64_t pooled = d->pooled[0] * d->pooled[1] * f->c, row = f->pw * f->c;
+    const egi_cpu_pool p = {.g = &d->pool->g,
+                            .large = frame + f->top * row + f->left * f->c,
+                            .small = (float *)d->x + sample * pooled,
+                            .index = d->index + sample * pooled,
+                            .large_end = frame + f->ph * row,
+                            .small_end = d->x + d->samples * pooled,
+                            .h = f->h,
+                            .w = f->w,
+                            .c = f->c,
+                            .oh = d->pooled[0],
+                            .ow = d->pooled[1],
+                            .row = row,
+                            .col = f->c};
+    egi_cpu_unpool_rows(&p, 0, f->h);
+}
+
+const float *egi_direct_image(const egi_direct_job *j, int64_t sample, float *frame)
+{
+    const egi_direct_frame *f = &j->d->frame;
+    if (j->d->spreads) {
+        spread(j->d, sample, frame);
+        return frame;
+    }
+    const float *x = j->d->x + sample * f->h * f->w * f->c;
+    if (!egi_direct_copies(f))
+        return x;
+    egi_direct_frame_fill(f, x, frame);
+    return frame;
+}
 
 static void run_piece(void *arg, int64_t piece, int thread)
 {
-    const job *j = arg;
+    const egi_direct_job *j = arg;
     const egi_direct *d = j->d;
-    const bool copies = egi_direct_copies(&d->frame);
-    float *copy = j->frames + thread * egi_direct_frame_size(&d->frame);
+    float *frame = egi_direct_frame_open(j, thread);
     int64_t from, to;
     egi_team_share(j->units, 1, piece, j->pieces, &from, &to);
-    if (copies)
-        egi_direct_frame_clear(&d->frame, copy);
     for (int64_t u = from; u < to; u++) {
         const int64_t sample = u / d->parts;
-        const float *x = d->x + sample * d->frame.h * d->frame.w * d->frame.c;
-        if (copies)
-            egi_direct_frame_fill(&d->frame, x, copy);
-        sample_part(d, copies ? copy : x, d->y + sample * d->y_size, j->w, j->bias, (int)(u % d->parts));
+        sample_part(j, egi_direct_image(j, sample, frame), d->y + sample * d->y_size, (int)(u % d->parts));
     }
 }
 
 eg_status egi_direct_run_kernel(const egi_kernel *k, const egi_control *control)
 {
-    egi_direct *d = k->state;
-    float *scratch = k->scratch;
-    const float *w = weights_of(d, scratch, control->weights_version), *bias = bias_of(d, scratch);
-    job j = {.d = d, .w = w, .bias = bias, .frames = scratch + d->frames_at, .units = d->samples * d->parts};
-    j.pieces = egi_cpu_pieces(k, j.units, d->y_size / d->parts * d->n_taps * d->in / 4);
+    egi_direct_job j = egi_direct_job_of(k, control);
     egi_cpu_run(k, j.pieces, run_piece, &j);
     return EG_OK;
 }

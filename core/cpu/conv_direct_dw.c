@@ -1,6 +1,7 @@
 /* The kernel's gradient, and its square a sample, for few channels: sums over pixels stay in registers for a tile of
  * kernel rows. */
 #include "core/cpu/direct.h"
+#include "core/cpu/pool.h"
 
 #include <string.h>
 
@@ -11,12 +12,16 @@ typedef struct direct_dw {
     egi_direct_frame frame;
     int32_t *rows;            /* where kernel row r = (ki, kj, c) meets the frame, for output pixel (0, 0) */
     int64_t n_rows, f, width; /* width: f in whole vectors */
+    int64_t step;             /* from pixel to pixel of the gradient */
     int64_t oh, ow, in_row, in_col, chunk; /* chunk: output rows that fit the first cache together with their input */
     int64_t samples;
     int parts, shares;    /* of a sample; of the samples, each with sums of its own */
     bool square, gathers; /* gathers: dy is copied block by block */
     const float *x, *dy;
     float *dw, *db;
+    const egi_conv_pool *pool; /* max pooling between the convolution and dy, or NULL */
+    uint8_t *index;
+    int64_t pooled[2], spread_at, spread; /* the gradient before pooling, a thread; floats */
     /* In the scratch, floats: frames, then sums a thread, then blocks of dy a thread, then the last samples' dy. */
     int64_t sums_at, sums, blocks_at, ends_at, ends; /* ends: how many samples */
 } direct_dw;
@@ -100,7 +105,7 @@ static void rows_of_chunk(const direct_dw *d, tile *t, const float *image, float
 static void gather_block(const direct_dw *d, const float *dy, int64_t pixels, int64_t channel, float *block)
 {
     const int64_t n = d->f - channel < WIDE ? d->f - channel : WIDE;
-    for (int64_t p = 0; p < pixels; p++, dy += d->f, block += WIDE) {
+    for (int64_t p = 0; p < pixels; p++, dy += d->step, block += WIDE) {
         if (n == WIDE) {
             memcpy(block, dy + channel, WIDE * sizeof *block);
             continue;
@@ -115,10 +120,10 @@ static void gather_block(const direct_dw *d, const float *dy, int64_t pixels, in
 static void sample_rows(const direct_dw *d, const float *image, const float *dy, float *sums, float *block,
                         int64_t from, int64_t to)
 {
-    const int64_t step = d->gathers ? WIDE : d->f;
+    const int64_t step = d->gathers ? WIDE : d->step;
     tile t = {.cols = d->ow, .in_row = d->in_row, .in_col = d->in_col, .out_row = d->ow * step, .out_col = step};
     for (int64_t row = from; row < to; row += t.rows) {
-        const float *chunk = dy + row * d->ow * d->f;
+        const float *chunk = dy + row * d->ow * d->step;
         t.rows = to - row < d->chunk ? to - row : d->chunk;
         for (int64_t channel = 0; channel < d->width; channel += WIDE) {
             if (d->gathers)
@@ -128,7 +133,7 @@ static void sample_rows(const direct_dw *d, const float *image, const float *dy,
         }
     }
     if (d->db)
-        bias(dy + from * d->ow * d->f, (to - from) * d->ow, d->f, d->width, sums + d->n_rows * d->width);
+        bias(dy + from * d->ow * d->step, (to - from) * d->ow, d->step, d->width, sums + d->n_rows * d->width);
 }
 
 static inline EGI_SIMD_BODY void add_square_body(const float *x, int64_t n, float *sum)
@@ -154,6 +159,27 @@ static const float *gradient_of(const direct_dw *d, int64_t sample, float *scrat
     return sample < first ? d->dy + sample * size : scratch + d->ends_at + (sample - first) * size;
 }
 
+/* The gradient before pooling, rows [from, to) of one sample, in the thread's memory. */
+static const float *spread(const direct_dw *d, int64_t sample, int64_t from, int64_t to, float *all)
+{
+    const int64_t pooled = d->pooled[0] * d->pooled[1] * d->f;
+    const egi_cpu_pool p = {.g = &d->pool->g,
+                            .large = all,
+                            .small = (float *)d->dy + sample * pooled,
+                            .index = d->index + sample * pooled,
+                            .large_end = all + d->spread,
+                            .small_end = d->dy + d->samples * pooled,
+                            .h = d->oh,
+                            .w = d->ow,
+                            .c = d->f,
+                            .oh = d->pooled[0],
+                            .ow = d->pooled[1],
+                            .row = d->ow * d->step,
+                            .col = d->step};
+    egi_cpu_unpool_rows(&p, from, to);
+    return all;
+}
+
 /* Share `piece` of the samples, with sums of its own. */
 static void share(const direct_dw *d, float *scratch, int64_t piece, int thread)
 {
@@ -173,7 +199,9 @@ static void share(const direct_dw *d, float *scratch, int64_t piece, int thread)
         egi_team_share(d->oh, 1, u % d->parts, d->parts, &begin, &end);
         if (copies)
             egi_direct_frame_fill(&d->frame, x, copy);
-        sample_rows(d, copies ? copy : x, gradient_of(d, sample, scratch), sums, block, begin, end);
+        const float *dy = d->pool ? spread(d, sample, begin, end, scratch + d->spread_at + thread * d->spread)
+                                  : gradient_of(d, sample, scratch);
+        sample_rows(d, copies ? copy : x, dy, sums, block, begin, end);
         if (d->square) { /* the sample's gradient becomes its square, added behind */
             add_square(sums, all, sums + all);
             memset(sums, 0, (size_t)all * sizeof *sums);
@@ -251,6 +279,17 @@ static void geometry(direct_dw *d, const egi_conv_dims *s, const egi_conv_geomet
         d->chunk = (enough + s->ow - 1) / s->ow;
 }
 
+/* What is between the convolution and dy. */
+static void add_pool(direct_dw *d, const egi_tensor *t, egi_val dy, egi_val index, const egi_conv_pool *pool)
+{
+    if (index == EGI_NONE)
+        return;
+    d->pool = pool;
+    d->index = t[index].data;
+    d->pooled[0] = t[dy].shape.dim[1];
+    d->pooled[1] = t[dy].shape.dim[2];
+}
+
 static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dims *s, const egi_conv_geometry *g,
                          const direct_dw *values)
 {
@@ -269,6 +308,7 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     d->parts = d->square ? 1 : egi_direct_parts(s->n, out->threads); /* a sample's square wants all of the sample */
     d->f = s->f;
     d->width = (s->f + EGI_LANES - 1) / EGI_LANES * EGI_LANES;
+    d->step = d->pool && 2 * d->width <= 3 * d->f ? d->width : d->f;
     d->oh = s->oh;
     d->ow = s->ow;
     geometry(d, s, g);
@@ -277,13 +317,16 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     d->shares = out->threads * (out->threads > 1 && d->n_rows * d->width < few ? 2 : 1);
     d->sums_at = egi_direct_copies(&d->frame) ? out->threads * egi_direct_frame_size(&d->frame) : 0;
     d->gathers = d->f > WIDE;
-    if (d->f != d->width) {
+    if (d->f != d->width && !d->pool) {
         const int64_t size = s->oh * s->ow * s->f, reached = (EGI_LANES - 1 + size - 1) / size + 1;
         d->ends = reached < s->n ? reached : s->n;
     }
     d->blocks_at = d->sums_at + d->shares * d->sums;
     d->ends_at = d->blocks_at + (d->gathers ? out->threads * d->chunk * d->ow * WIDE : 0);
-    out->scratch_bytes = (size_t)(d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES) * sizeof(float);
+    d->spread_at = (d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES + 15) / 16 * 16;
+    if (d->pool)
+        d->spread = (s->oh * s->ow * d->step + EGI_LANES + 15) / 16 * 16;
+    out->scratch_bytes = (size_t)(d->spread_at + out->threads * d->spread) * sizeof(float);
     out->state = d;
     out->run = run;
     out->destroy = destroy;
@@ -294,9 +337,10 @@ eg_status egi_cpu_conv2d_dw_direct(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dw *a = out->args;
     const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape);
-    const direct_dw values = {
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape, &a->pool);
+    direct_dw values = {
         .x = t[a->x].data, .dy = t[a->dy].data, .dw = t[a->dw].data, .db = a->db == EGI_NONE ? NULL : t[a->db].data};
+    add_pool(&values, t, a->dy, a->index, &a->pool);
     return prepare(device, out, &s, &a->g, &values);
 }
 
@@ -304,11 +348,12 @@ eg_status egi_cpu_conv2d_square_direct(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_square *a = out->args;
     const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &t[a->dy].shape);
-    const direct_dw values = {.square = true,
-                              .x = t[a->x].data,
-                              .dy = t[a->dy].data,
-                              .dw = t[a->fw].data,
-                              .db = a->fb == EGI_NONE ? NULL : t[a->fb].data};
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &t[a->dy].shape, &a->pool);
+    direct_dw values = {.square = true,
+                        .x = t[a->x].data,
+                        .dy = t[a->dy].data,
+                        .dw = t[a->fw].data,
+                        .db = a->fb == EGI_NONE ? NULL : t[a->fb].data};
+    add_pool(&values, t, a->dy, a->index, &a->pool);
     return prepare(device, out, &s, &a->g, &values);
 }

@@ -23,7 +23,7 @@ static bool suits(const egi_kernel *k, const egi_conv_dims *d, const egi_conv_ge
 
 static pointwise of(const egi_tensor *t, egi_val x, egi_val w, egi_val y, const egi_conv_geometry *g)
 {
-    pointwise p = {.d = egi_conv_dims_of(&t[x].shape, &t[w].shape, &t[y].shape), .image = t[x].data};
+    pointwise p = {.d = egi_conv_dims_of(&t[x].shape, &t[w].shape, &t[y].shape, NULL), .image = t[x].data};
     p.stride[0] = g->stride[0];
     p.stride[1] = g->stride[1];
     p.pixels = p.d.n * p.d.oh * p.d.ow;
@@ -173,6 +173,8 @@ eg_status egi_cpu_conv2d_dx_pointwise(egi_device *device, egi_kernel *out)
 {
     (void)device;
     const egi_conv2d_dx *a = out->args;
+    if (a->index != EGI_NONE)
+        return EGI_CPU_DECLINE;
     const pointwise p = of(out->t, a->dx, a->w, a->dy, &a->g);
     const egi_product product = towards_input(out, a, &p, NULL);
     return prepare(out, &p, &a->g, egi_cpu_product_scratch(out, &product), run_dx);
@@ -182,6 +184,8 @@ eg_status egi_cpu_conv2d_dw_pointwise(egi_device *device, egi_kernel *out)
 {
     (void)device;
     const egi_conv2d_dw *a = out->args;
+    if (a->index != EGI_NONE)
+        return EGI_CPU_DECLINE;
     const pointwise p = of(out->t, a->x, a->dw, a->dy, &a->g);
     const egi_product product = of_kernel(out, a, &p, NULL);
     const int64_t copies = egi_cpu_product_scratch(out, &product), sums = p.d.f * EGI_CPU_CHUNKS;

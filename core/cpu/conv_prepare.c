@@ -1,5 +1,5 @@
 /* Turns a convolution, or its gradient towards the input, into passes of the direct kernel. */
-#include "core/cpu/direct.h"
+#include "core/cpu/winograd.h"
 
 static void destroy(egi_device *device, egi_kernel *k)
 {
@@ -73,7 +73,8 @@ static eg_status finish(egi_device *device, egi_kernel *out, egi_direct *d)
     }
     d->bias_at = d->kept ? 0 : round_up(d->packed_size, 16);
     d->frames_at = d->bias_at + round_up(vectors, 16);
-    const int64_t frames = egi_direct_copies(&d->frame) ? out->threads * egi_direct_frame_size(&d->frame) : 0;
+    const int64_t frames =
+        d->spreads || egi_direct_copies(&d->frame) ? out->threads * egi_direct_frame_size(&d->frame) : 0;
     out->scratch_bytes = (size_t)(d->frames_at + frames) * sizeof(float);
     out->state = d;
     out->run = egi_direct_run_kernel;
@@ -83,40 +84,92 @@ static eg_status finish(egi_device *device, egi_kernel *out, egi_direct *d)
 
 /* --- forward ------------------------------------------------------------------------------------------------------ */
 
+/* Without values; the caller adds them. */
+static eg_status forward(egi_device *device, egi_kernel *out, const egi_conv_dims *s, const egi_conv_geometry *g,
+                         egi_direct **made)
+{
+    if (!egi_cpu_is_f32(out) || !egi_direct_suits(s, g))
+        return EGI_CPU_DECLINE;
+    egi_direct *d;
+    EG_TRY(begin(device, &d, s->kh * s->kw));
+    *made = d;
+    d->in = s->c;
+    d->out = s->f;
+    d->samples = s->n;
+    d->y_size = s->oh * s->ow * s->f;
+    d->frame = egi_direct_frame_of(s, g);
+    const int64_t row = d->frame.pw * s->c;
+    egi_direct_pass *p = &d->passes[d->n_passes++];
+    *p = (egi_direct_pass){.rows = s->oh,
+                           .cols = s->ow,
+                           .in_row = g->stride[0] * row,
+                           .in_col = g->stride[1] * s->c,
+                           .out_row = s->ow * s->f,
+                           .out_col = s->f,
+                           .runs = d->runs};
+    for (int64_t ki = 0; ki < s->kh; ki++)
+        for (int64_t kj = 0; kj < s->kw; kj++)
+            add_position(d, p, ki * g->dilation[0] * row + kj * g->dilation[1] * s->c, ki * s->kw + kj);
+    return finish(device, out, d);
+}
+
 eg_status egi_cpu_conv2d_direct(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d *a = out->args;
     const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape);
-    const egi_conv_geometry *g = &a->g;
-    if (!egi_cpu_is_f32(out) || !egi_direct_suits(&s, g))
-        return EGI_CPU_DECLINE;
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape, NULL);
     egi_direct *d;
-    EG_TRY(begin(device, &d, s.kh * s.kw));
-    d->in = s.c;
-    d->out = s.f;
-    d->samples = s.n;
-    d->y_size = s.oh * s.ow * s.f;
+    EG_TRY(forward(device, out, &s, &a->g, &d));
     d->x = t[a->x].data;
     d->w = t[a->w].data;
     d->b = a->b == EGI_NONE ? NULL : t[a->b].data;
     d->y = t[a->y].data;
     d->act = a->act;
     d->alpha = a->alpha;
-    d->frame = egi_direct_frame_of(&s, g);
-    const int64_t row = d->frame.pw * s.c;
-    egi_direct_pass *p = &d->passes[d->n_passes++];
-    *p = (egi_direct_pass){.rows = s.oh,
-                           .cols = s.ow,
-                           .in_row = g->stride[0] * row,
-                           .in_col = g->stride[1] * s.c,
-                           .out_row = s.ow * s.f,
-                           .out_col = s.f,
-                           .runs = d->runs};
-    for (int64_t ki = 0; ki < s.kh; ki++)
-        for (int64_t kj = 0; kj < s.kw; kj++)
-            add_position(d, p, ki * g->dilation[0] * row + kj * g->dilation[1] * s.c, ki * s.kw + kj);
-    return finish(device, out, d);
+    return EG_OK;
+}
+
+/* Rows of the convolution that are made at a time: few, so that the first cache holds them, but enough to read the
+ * weights for; each pixel with room for whole vectors where that is not much more. */
+static void plan_bands(egi_direct *d, egi_kernel *out)
+{
+    const int64_t cache = 4 * 1024, enough = 96; /* floats; pixels */
+    egi_direct_pass *p = &d->passes[0];
+    const egi_pool_geometry *g = &d->pool->g;
+    const int64_t vectors = round_up(d->out, EGI_LANES);
+    d->padded = 2 * vectors <= 3 * d->out;
+    p->out_col = d->padded ? vectors : d->out;
+    p->out_row = p->cols * p->out_col;
+    const int64_t fit = cache / p->out_row, least = (enough + p->cols - 1) / p->cols, rows = fit > least ? fit : least;
+    d->band = rows > g->window[0] ? (rows - g->window[0]) / g->stride[0] + 1 : 1;
+    const int64_t most = (d->band - 1) * g->stride[0] + g->window[0], made = most < p->rows ? most : p->rows;
+    d->band_size = round_up(made * p->out_row + EGI_LANES, 16);
+    d->bands_at = (int64_t)(out->scratch_bytes / sizeof(float));
+    out->scratch_bytes += (size_t)(out->threads * d->band_size) * sizeof(float);
+}
+
+eg_status egi_cpu_conv2d_maxpool(egi_device *device, egi_kernel *out)
+{
+    const egi_conv2d_maxpool *a = out->args;
+    const egi_tensor *t = out->t;
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape, &a->pool);
+    if (s.kh * s.kw == 1 || egi_wino_suits(&s, &a->g)) /* two operations do better */
+        return EGI_CPU_DECLINE;
+    egi_direct *d;
+    EG_TRY(forward(device, out, &s, &a->g, &d));
+    d->x = t[a->x].data;
+    d->w = t[a->w].data;
+    d->b = a->b == EGI_NONE ? NULL : t[a->b].data;
+    d->y = t[a->y].data;
+    d->act = a->act;
+    d->alpha = a->alpha;
+    d->pool = &a->pool;
+    d->index = a->index == EGI_NONE ? NULL : t[a->index].data;
+    d->pooled[0] = t[a->y].shape.dim[1];
+    d->pooled[1] = t[a->y].shape.dim[2];
+    plan_bands(d, out);
+    out->run = egi_direct_run_pooled;
+    return EG_OK;
 }
 
 /* --- towards the input -------------------------------------------------------------------------------------------- */
@@ -171,7 +224,7 @@ eg_status egi_cpu_conv2d_dx_direct(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dx *a = out->args;
     const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape);
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape, &a->pool);
     const egi_conv_geometry *g = &a->g;
     if (!egi_cpu_is_f32(out) || !egi_direct_suits(&s, g))
         return EGI_CPU_DECLINE;
@@ -185,6 +238,13 @@ eg_status egi_cpu_conv2d_dx_direct(egi_device *device, egi_kernel *out)
     d->x = t[a->dy].data;
     d->w = t[a->w].data;
     d->y = t[a->dx].data;
+    d->spreads = a->index != EGI_NONE;
+    if (d->spreads) {
+        d->pool = &a->pool;
+        d->index = t[a->index].data;
+        d->pooled[0] = t[a->dy].shape.dim[1];
+        d->pooled[1] = t[a->dy].shape.dim[2];
+    }
     int64_t bottom, right;
     d->frame = (egi_direct_frame){.h = s.oh, .w = s.ow, .c = s.f};
     margins(g, 0, s.h, s.kh, s.oh, &d->frame.top, &bottom);

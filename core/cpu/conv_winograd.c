@@ -238,7 +238,7 @@ eg_status egi_cpu_conv2d_winograd(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d *a = out->args;
     const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape);
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape, NULL);
     if (!egi_cpu_is_f32(out) || !egi_wino_suits(&s, &a->g) || !egi_direct_activates(a->act))
         return EGI_CPU_DECLINE;
     return prepare(device, out,
@@ -260,8 +260,8 @@ eg_status egi_cpu_conv2d_dx_winograd(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dx *a = out->args;
     const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape);
-    if (!egi_cpu_is_f32(out) || !egi_wino_suits(&s, &a->g))
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape, &a->pool);
+    if (a->index != EGI_NONE || !egi_cpu_is_f32(out) || !egi_wino_suits(&s, &a->g))
         return EGI_CPU_DECLINE;
     return prepare(device, out,
                    &(wino){.s = egi_wino_tiles_of(s.oh, s.ow, s.f, s.h, s.w, 2 - a->g.pad[0], 2 - a->g.pad[1]),

@@ -194,8 +194,8 @@ eg_status egi_cpu_conv2d_dw_winograd(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dw *a = out->args;
     const egi_tensor *t = out->t;
-    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape);
-    if (!egi_cpu_is_f32(out) || !egi_wino_suits(&s, &a->g) || s.n < out->threads)
+    const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape, &a->pool);
+    if (a->index != EGI_NONE || !egi_cpu_is_f32(out) || !egi_wino_suits(&s, &a->g) || s.n < out->threads)
         return EGI_CPU_DECLINE;
     wino_dw *d;
     EG_TRY(egi_alloc(&d, device->context, 1, sizeof *d));

@@ -41,6 +41,7 @@ static eg_status prepare(egi_device *device, egi_kernel *out)
         *out = blank;
     }
     out->run = run_reference;
+    out->slow = true;
     return EG_OK;
 }
 

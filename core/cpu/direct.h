@@ -74,13 +74,39 @@ typedef struct egi_direct {
     float *y;
     egi_act act;
     float alpha;
-    float *kept; /* packed weights that outlive a run, or NULL: they begin the scratch */
+    /* Max pooling behind the forward convolution, or NULL. Then y and index are its output, and towards the input x is
+     * that output's gradient. */
+    const egi_conv_pool *pool;
+    uint8_t *index;
+    int64_t pooled[2], band; /* its rows and columns, and how many rows are made at a time */
+    bool padded;             /* pixels of the output have room for whole vectors */
+    bool spreads;            /* towards the input, with pooling */
+    float *kept;             /* packed weights that outlive a run, or NULL: they begin the scratch */
     int64_t version;
     int64_t packed_size, bias_at, frames_at; /* floats; the places are in the scratch */
+    int64_t bands_at, band_size;             /* with pooling, a thread's output rows */
 } egi_direct;
 
-/** Runs a kernel whose state is an egi_direct. */
+/** Runs a kernel whose state is an egi_direct; the second: with pooling. */
 eg_status egi_direct_run_kernel(const egi_kernel *kernel, const egi_control *control);
+eg_status egi_direct_run_pooled(const egi_kernel *kernel, const egi_control *control);
+
+/** What the pieces of one run share. */
+typedef struct egi_direct_job {
+    const egi_direct *d;
+    const float *w, *bias;
+    float *scratch;
+    int64_t units, pieces; /* samples, or parts of them, cut into pieces */
+} egi_direct_job;
+egi_direct_job egi_direct_job_of(const egi_kernel *kernel, const egi_control *control);
+
+/** A thread's frame, with its border, before its first sample; and a sample as the kernels read it. */
+float *egi_direct_frame_open(const egi_direct_job *job, int thread);
+const float *egi_direct_image(const egi_direct_job *job, int64_t sample, float *frame);
+
+/** `rows` output rows of a pass. image, y: where the first of them reads and writes. */
+void egi_direct_rows(const egi_direct_job *job, const egi_direct_pass *pass, const float *image, float *y,
+                     int64_t rows);
 
 /** Can the direct kernels serve this convolution at all? */
 bool egi_direct_suits(const egi_conv_dims *d, const egi_conv_geometry *g);

@@ -272,7 +272,7 @@ static eg_status prepare(egi_device *device, egi_kernel *out, direction dir, con
                          egi_val w, egi_val b, egi_val y, bool keep)
 {
     const egi_tensor *t = out->t;
-    const egi_conv_dims d = egi_conv_dims_of(&t[x].shape, &t[w].shape, &t[y].shape);
+    const egi_conv_dims d = egi_conv_dims_of(&t[x].shape, &t[w].shape, &t[y].shape, NULL);
     const bool pointwise = d.kh == 1 && d.kw == 1 && (g->stride[0] > 1 || g->stride[1] > 1);
     if (!egi_cpu_is_f32(out) || d.n == 0 ||
         (pointwise && dir != FORWARD)) /* the last reads past the end of its input */
@@ -318,6 +318,8 @@ eg_status egi_cpu_conv2d_dnnl(egi_device *device, egi_kernel *out)
 eg_status egi_cpu_conv2d_dx_dnnl(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dx *a = out->args;
+    if (a->index != EGI_NONE)
+        return EGI_CPU_DECLINE;
     out->run = run_backward_data;
     return prepare(device, out, BACKWARD_DATA, &a->g, a->dx, a->w, EGI_NONE, a->dy, false);
 }
@@ -325,6 +327,8 @@ eg_status egi_cpu_conv2d_dx_dnnl(egi_device *device, egi_kernel *out)
 eg_status egi_cpu_conv2d_dw_dnnl(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dw *a = out->args;
+    if (a->index != EGI_NONE)
+        return EGI_CPU_DECLINE;
     out->run = run_backward_weights;
     return prepare(device, out, BACKWARD_WEIGHTS, &a->g, a->x, a->dw, a->db, a->dy, false);
 }

@@ -1,8 +1,7 @@
 /* Pooling over NHWC, vectorised over channels. A vector that runs over the last channel also writes the next pixel's
  * first channels, which are written after it; where that is not so (the end of a thread's share, the end of a tensor)
  * channels go one by one. */
-#include "core/ops/pool.h"
-#include "core/cpu/direct.h"
+#include "core/cpu/pool.h"
 #include "core/cpu/parallel.h"
 
 #include <string.h>
@@ -26,28 +25,25 @@ static inline EGI_SIMD_BODY void get_places(const uint8_t *index, egi_ivec *plac
     *place = __builtin_convertvector(h, egi_ivec);
 }
 
-/* The larger side is (n, h, w, c), the smaller (n, oh, ow, c). */
-typedef struct pool {
-    const egi_pool_geometry *g;
-    float *large, *small;
-    uint8_t *index; /* may be NULL */
-    const float *large_end;
-    int64_t h, w, c, oh, ow;
-} pool;
+typedef egi_cpu_pool pool;
 
 static pool pool_of(const egi_kernel *k, egi_val large, egi_val small, egi_val index, const egi_pool_geometry *g)
 {
     const egi_tensor *l = &k->t[large], *s = &k->t[small];
+    const int64_t w = l->shape.dim[2], c = l->shape.dim[3];
     return (pool){.g = g,
                   .large = l->data,
                   .small = s->data,
                   .index = index == EGI_NONE ? NULL : k->t[index].data,
                   .large_end = (const float *)l->data + egi_count(l),
+                  .small_end = (const float *)s->data + egi_count(s),
                   .h = l->shape.dim[1],
-                  .w = l->shape.dim[2],
-                  .c = l->shape.dim[3],
+                  .w = w,
+                  .c = c,
                   .oh = s->shape.dim[1],
-                  .ow = s->shape.dim[2]};
+                  .ow = s->shape.dim[2],
+                  .row = w * c,
+                  .col = c};
 }
 
 /* The part of a window that lies inside the large side. */
@@ -62,10 +58,10 @@ static inline EGI_SIMD_BODY window window_rows(const pool *p, int64_t n, int64_t
 {
     const int64_t top = i * p->g->stride[0] - p->g->pad[0], r0 = top < 0 ? 0 : top;
     const int64_t end = top + p->g->window[0], r1 = end < p->h ? end : p->h;
-    return (window){.x = p->large + (n * p->h + r0) * p->w * p->c,
+    return (window){.x = p->large + (n * p->h + r0 - p->top) * p->row,
                     .rows = r1 - r0,
-                    .row = p->w * p->c,
-                    .col = p->c,
+                    .row = p->row,
+                    .col = p->col,
                     .first = (int)((r0 - top) * p->g->window[1]),
                     .width = (int)p->g->window[1]};
 }
@@ -76,16 +72,22 @@ static inline EGI_SIMD_BODY window window_cols(const pool *p, window a, int64_t 
     const int64_t left = j * p->g->stride[1] - p->g->pad[1], s0 = left < 0 ? 0 : left;
     const int64_t end = left + p->g->window[1];
     a.cols = (end < p->w ? end : p->w) - s0;
-    a.x += s0 * p->c;
+    a.x += s0 * p->col;
     a.first += (int)(s0 - left);
     return a;
 }
 
-/* May whole vectors be used for every pixel of a row, though they run over the last channel? x: the row's last input
- * row; `y_end`: where the row of the small side ends; `end`: where this share ends. */
-static inline EGI_SIMD_BODY bool row_is_whole(const pool *p, const window *a, const float *y_end, const float *end)
+/* How many pixels of a row of the smaller side may use whole vectors, though they run over the last channel. rows: the
+ * larger side's. */
+static inline EGI_SIMD_BODY int64_t whole_pixels(const pool *p, const window *rows, const float *y)
 {
-    return p->c % EGI_LANES == 0 || (a->x + a->rows * a->row + EGI_LANES <= p->large_end && y_end + EGI_LANES <= end);
+    if (p->c % EGI_LANES == 0)
+        return p->ow;
+    const int64_t width = (p->c + EGI_LANES - 1) / EGI_LANES * EGI_LANES, room = p->small_end - y;
+    if (rows->x + rows->rows * rows->row + EGI_LANES > p->large_end || room < width)
+        return 0;
+    const int64_t n = (room - width) / p->c + 1;
+    return n < p->ow ? n : p->ow;
 }
 
 /* --- maximum ------------------------------------------------------------------------------------------------------ */
@@ -164,21 +166,45 @@ static inline EGI_SIMD_BODY void mean_pixel(const pool *p, const window *a, floa
 
 /* --- both --------------------------------------------------------------------------------------------------------- */
 
-/* Rows [from, to) of the small side. */
+/* The first `n` pixels of a row whose windows are whole and 2 x 2: the usual case. */
+static inline EGI_SIMD_BODY void max_squares(const pool *p, const window *a, int64_t n, float *y, const bool places)
+{
+    const int64_t step = p->g->stride[1] * p->col;
+    const float *x = a->x;
+    uint8_t *index = places ? p->index + (y - p->small) : NULL;
+    for (int64_t j = 0; j < n; j++, x += step)
+        for (int64_t c = 0; c < p->c; c += EGI_LANES)
+            largest(a, x + c, 2, 2, y + j * p->c + c, places ? index + j * p->c + c : NULL, places);
+}
+
+/* How many pixels of a row max_squares() can do. */
+static inline EGI_SIMD_BODY int64_t square_pixels(const pool *p, const window *rows, int64_t whole)
+{
+    const egi_pool_geometry *g = p->g;
+    if (rows->rows != 2 || g->window[0] != 2 || g->window[1] != 2 || g->pad[1] != 0 || p->w < 2)
+        return 0;
+    const int64_t inside = (p->w - 2) / g->stride[1] + 1;
+    return inside < whole ? inside : whole;
+}
+
+/* Rows [from, to) of the smaller side. */
 static inline EGI_SIMD_BODY void pool_rows(const pool *p, int64_t from, int64_t to, const bool max)
 {
-    const int64_t size = p->ow * p->c;
-    const float *end = p->small + to * size;
     for (int64_t row = from; row < to; row++) {
         const window rows = window_rows(p, row / p->oh, row % p->oh);
-        float *y = p->small + row * size;
-        const bool whole = row_is_whole(p, &rows, y + size, end);
-        for (int64_t j = 0; j < p->ow; j++, y += p->c) {
+        float *y = p->small + row * p->ow * p->c;
+        const int64_t whole = whole_pixels(p, &rows, y);
+        int64_t j = max ? square_pixels(p, &rows, whole) : 0;
+        if (max && p->index)
+            max_squares(p, &rows, j, y, true);
+        else if (max)
+            max_squares(p, &rows, j, y, false);
+        for (y += j * p->c; j < p->ow; j++, y += p->c) {
             const window a = window_cols(p, rows, j);
             if (max)
-                max_pixel(p, &a, y, whole);
+                max_pixel(p, &a, y, j < whole);
             else
-                mean_pixel(p, &a, y, whole);
+                mean_pixel(p, &a, y, j < whole);
         }
     }
 }
@@ -189,11 +215,17 @@ static inline EGI_SIMD_BODY void max_rows_body(const pool *p, int64_t from, int6
 }
 EGI_SIMD(max_rows, (const pool *p, int64_t from, int64_t to), (p, from, to))
 
+void egi_cpu_maxpool_rows(const egi_cpu_pool *p, int64_t from, int64_t to)
+{
+    max_rows(p, from, to);
+}
+
 static void max_part(const egi_kernel *k, const egi_control *control, int64_t from, int64_t to)
 {
     (void)control;
     const egi_maxpool *a = k->args;
-    const pool p = pool_of(k, a->x, a->y, a->index, &a->g);
+    pool p = pool_of(k, a->x, a->y, a->index, &a->g);
+    p.small_end = p.small + to * p.ow * p.c;
     max_rows(&p, from, to);
 }
 
@@ -215,7 +247,8 @@ static void mean_part(const egi_kernel *k, const egi_control *control, int64_t f
 {
     (void)control;
     const egi_avgpool *a = k->args;
-    const pool p = pool_of(k, a->x, a->y, EGI_NONE, &a->g);
+    pool p = pool_of(k, a->x, a->y, EGI_NONE, &a->g);
+    p.small_end = p.small + to * p.ow * p.c;
     mean_rows(&p, from, to);
 }
 
@@ -261,14 +294,14 @@ static inline EGI_SIMD_BODY void give_one(const float *dy, const uint8_t *index,
 
 /* A row of whole windows two pixels wide that follow one another, of at most eight channels: the usual case. */
 static inline EGI_SIMD_BODY void give_pairs(const float *dy, const uint8_t *index, int place, int64_t windows,
-                                            int64_t c, float *dx)
+                                            int64_t c, int64_t col, float *dx)
 {
-    for (int64_t j = 0; j < windows; j++, dy += c, index += c, dx += 2 * c) {
+    for (int64_t j = 0; j < windows; j++, dy += c, index += c, dx += 2 * col) {
         const egi_vec d = *(const egi_vec_at *)dy;
         egi_ivec won;
         get_places(index, &won);
         *(egi_vec_at *)dx = (egi_vec)((egi_ivec)d & (egi_ivec)(won == place));
-        *(egi_vec_at *)(dx + c) = (egi_vec)((egi_ivec)d & (egi_ivec)(won == place + 1));
+        *(egi_vec_at *)(dx + col) = (egi_vec)((egi_ivec)d & (egi_ivec)(won == place + 1));
     }
 }
 
@@ -277,30 +310,28 @@ static inline EGI_SIMD_BODY void give_pairs(const float *dy, const uint8_t *inde
 static inline EGI_SIMD_BODY void give_row(const pool *p, const float *dy, const uint8_t *index, int64_t k, bool whole,
                                           float *dx)
 {
-    const int64_t width = p->g->window[1], stride = p->g->stride[1], c = p->c;
+    const int64_t width = p->g->window[1], stride = p->g->stride[1], c = p->c, col = p->col;
     int64_t done = 0; /* pixels of the row that are written */
     if (whole && c <= EGI_LANES && width == 2 && stride == 2 && p->g->pad[1] == 0 && 2 * p->ow <= p->w) {
-        give_pairs(dy, index, (int)(k * width), p->ow, c, dx);
+        give_pairs(dy, index, (int)(k * width), p->ow, c, col, dx);
         done = 2 * p->ow;
     } else {
         for (int64_t j = 0; j < p->ow; j++, dy += c, index += c) {
             const int64_t left = j * stride - p->g->pad[1], end = left + width < p->w ? left + width : p->w;
             for (; done < left; done++)
-                memset(dx + done * c, 0, (size_t)c * sizeof *dx);
+                memset(dx + done * col, 0, (size_t)c * sizeof *dx);
             for (; done < end; done++)
-                give_one(dy, index, (int)(k * width + done - left), c, whole, dx + done * c);
+                give_one(dy, index, (int)(k * width + done - left), c, whole, dx + done * col);
         }
     }
-    memset(dx + done * c, 0, (size_t)((p->w - done) * c) * sizeof *dx);
+    memset(dx + done * col, 0, (size_t)((p->w - done) * col) * sizeof *dx);
 }
 
-/* Rows [from, to) of dx. */
-static inline EGI_SIMD_BODY void give_rows_body(const pool *p, int64_t from, int64_t to, const float *dy_end)
+static inline EGI_SIMD_BODY void give_rows_body(const pool *p, int64_t from, int64_t to)
 {
-    const int64_t size = p->w * p->c;
-    const float *end = p->large + to * size;
+    const int64_t size = p->w * p->col;
     for (int64_t row = from; row < to; row++) {
-        float *dx = p->large + row * size;
+        float *dx = p->large + (row - p->top) * p->row;
         const int64_t at = row % p->h + p->g->pad[0], i = at / p->g->stride[0], k = at % p->g->stride[0];
         if (i >= p->oh || k >= p->g->window[0]) { /* no window covers it */
             memset(dx, 0, (size_t)size * sizeof *dx);
@@ -308,19 +339,65 @@ static inline EGI_SIMD_BODY void give_rows_body(const pool *p, int64_t from, int
         }
         const int64_t from_small = (row / p->h * p->oh + i) * p->ow * p->c;
         const float *dy = p->small + from_small;
-        const bool whole =
-            p->c % EGI_LANES == 0 || (dx + size + EGI_LANES <= end && dy + p->ow * p->c + EGI_LANES <= dy_end);
+        const bool whole = p->c % EGI_LANES == 0 ||
+                           (dx + size + EGI_LANES <= p->large_end && dy + p->ow * p->c + EGI_LANES <= p->small_end);
         give_row(p, dy, p->index + from_small, k, whole, dx);
+        if (whole && p->row > size) /* what ran over into the border */
+            memset(dx + size, 0, (EGI_LANES - 1) * sizeof *dx);
     }
 }
-EGI_SIMD(give_rows, (const pool *p, int64_t from, int64_t to, const float *dy_end), (p, from, to, dy_end))
+EGI_SIMD(give_rows, (const pool *p, int64_t from, int64_t to), (p, from, to))
+
+/* --- gradients of windows that overlap: added up ------------------------------------------------------------------ */
+
+/* Adds one window's row of pixels where they lie in rows [from, to) of sample `n`. */
+static void scatter_pixels(const pool *p, int64_t n, int64_t i, int64_t from, int64_t to)
+{
+    const egi_pool_geometry *g = p->g;
+    int64_t at = (n * p->oh + i) * p->ow * p->c;
+    for (int64_t j = 0; j < p->ow; j++)
+        for (int64_t c = 0; c < p->c; c++, at++) {
+            const int64_t r = i * g->stride[0] - g->pad[0] + p->index[at] / g->window[1];
+            const int64_t s = j * g->stride[1] - g->pad[1] + p->index[at] % g->window[1];
+            if (r >= from && r < to && s >= 0 && s < p->w)
+                p->large[(n * p->h + r - p->top) * p->row + s * p->col + c] += p->small[at];
+        }
+}
+
+static void scatter_rows(const pool *p, int64_t from, int64_t to)
+{
+    for (int64_t row = from; row < to; row++)
+        memset(p->large + (row - p->top) * p->row, 0, (size_t)(p->w * p->col) * sizeof(float));
+    for (int64_t row = from; row < to;) { /* the rows of one sample after the other */
+        const int64_t n = row / p->h, begin = row - n * p->h, end = to - n * p->h < p->h ? to - n * p->h : p->h;
+        for (int64_t i = 0; i < p->oh; i++)
+            scatter_pixels(p, n, i, begin, end);
+        row = n * p->h + end;
+    }
+}
+
+/* --- both gradients ----------------------------------------------------------------------------------------------- */
+
+static bool overlaps(const egi_pool_geometry *g)
+{
+    return g->window[0] > g->stride[0] || g->window[1] > g->stride[1];
+}
+
+void egi_cpu_unpool_rows(const egi_cpu_pool *p, int64_t from, int64_t to)
+{
+    if (overlaps(p->g))
+        scatter_rows(p, from, to);
+    else
+        give_rows(p, from, to);
+}
 
 static void give_part(const egi_kernel *k, const egi_control *control, int64_t from, int64_t to)
 {
     (void)control;
     const egi_maxpool_grad *a = k->args;
-    const pool p = pool_of(k, a->dx, a->dy, a->index, &a->g);
-    give_rows(&p, from, to, p.small + egi_count(&k->t[a->dy]));
+    pool p = pool_of(k, a->dx, a->dy, a->index, &a->g);
+    p.large_end = p.large + to * p.row;
+    give_rows(&p, from, to);
 }
 
 static eg_status run_give(const egi_kernel *k, const egi_control *control)
@@ -331,25 +408,12 @@ static eg_status run_give(const egi_kernel *k, const egi_control *control)
     return EG_OK;
 }
 
-/* --- gradients of windows that overlap: added up, a sample a thread ----------------------------------------------- */
-
 static void scatter_part(const egi_kernel *k, const egi_control *control, int64_t from, int64_t to)
 {
     (void)control;
     const egi_maxpool_grad *a = k->args;
     const pool p = pool_of(k, a->dx, a->dy, a->index, &a->g);
-    const int64_t size = p.h * p.w * p.c, width = a->g.window[1];
-    memset(p.large + from * size, 0, (size_t)((to - from) * size) * sizeof(float));
-    int64_t at = from * p.oh * p.ow * p.c;
-    for (int64_t n = from; n < to; n++)
-        for (int64_t i = 0; i < p.oh; i++)
-            for (int64_t j = 0; j < p.ow; j++)
-                for (int64_t c = 0; c < p.c; c++, at++) {
-                    const int64_t r = i * a->g.stride[0] - a->g.pad[0] + p.index[at] / width;
-                    const int64_t s = j * a->g.stride[1] - a->g.pad[1] + p.index[at] % width;
-                    if (r >= 0 && r < p.h && s >= 0 && s < p.w)
-                        p.large[((n * p.h + r) * p.w + s) * p.c + c] += p.small[at];
-                }
+    scatter_rows(&p, from * p.h, to * p.h);
 }
 
 static eg_status run_scatter(const egi_kernel *k, const egi_control *control)
@@ -399,8 +463,7 @@ eg_status egi_cpu_maxpool_grad(egi_device *device, egi_kernel *out)
 {
     (void)device;
     const egi_maxpool_grad *a = out->args;
-    const bool overlap = a->g.window[0] > a->g.stride[0] || a->g.window[1] > a->g.stride[1];
-    out->run = overlap ? run_scatter : run_give;
+    out->run = overlaps(&a->g) ? run_scatter : run_give;
     return egi_cpu_is_f32(out) ? EG_OK : EGI_CPU_DECLINE;
 }
 

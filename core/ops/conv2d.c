@@ -18,14 +18,15 @@ int64_t egi_conv_valid(int64_t in, int64_t kernel, int64_t stride, int64_t dilat
     return free < 0 ? 0 : free / stride + 1;
 }
 
-egi_conv_dims egi_conv_dims_of(const egi_shape *x, const egi_shape *k, const egi_shape *y)
+egi_conv_dims egi_conv_dims_of(const egi_shape *x, const egi_shape *k, const egi_shape *y, const egi_conv_pool *pool)
 {
+    const int64_t *out = pool && pool->size[0] ? pool->size : &y->dim[1];
     return (egi_conv_dims){.n = x->dim[0],
                            .h = x->dim[1],
                            .w = x->dim[2],
                            .c = x->dim[3],
-                           .oh = y->dim[1],
-                           .ow = y->dim[2],
+                           .oh = out[0],
+                           .ow = out[1],
                            .f = k->dim[3],
                            .kh = k->dim[0],
                            .kw = k->dim[1],
@@ -58,7 +59,21 @@ static eg_status check_axis(const char *axis, int64_t in, int64_t kernel, int64_
     return EG_OK;
 }
 
-eg_status egi_conv_check(const egi_plan *p, egi_val x, egi_val kernel, egi_val y, const egi_conv_geometry *g)
+/* What pooling sees. */
+static egi_shape before_pooling(const egi_shape *y, const egi_conv_pool *pool)
+{
+    return EGI_SHAPE(y->dim[0], pool->size[0], pool->size[1], y->dim[3]);
+}
+
+eg_status egi_conv_check_index(const egi_plan *p, egi_val dy, egi_val index, const egi_conv_pool *pool)
+{
+    if (pool->size[0])
+        return egi_check_is(p, "index", index, EGI_U8, *egi_shape_of(p, dy));
+    return index == EGI_NONE ? EG_OK : egi_fail(EG_ERR_ARG, "index: there is no pooling");
+}
+
+eg_status egi_conv_check(const egi_plan *p, egi_val x, egi_val kernel, egi_val y, const egi_conv_geometry *g,
+                         const egi_conv_pool *pool)
 {
     EG_TRY(egi_check_rank(p, "x", x, 4));
     EG_TRY(egi_check_rank(p, "kernel", kernel, 4));
@@ -77,39 +92,40 @@ eg_status egi_conv_check(const egi_plan *p, egi_val x, egi_val kernel, egi_val y
                         (long long)ks->dim[3]);
     EG_TRY(egi_check_is(p, "kernel", kernel, egi_dtype_of(p, x), *ks));
     EG_TRY(egi_check_is(p, "y", y, egi_dtype_of(p, x), *ys));
-    EG_TRY(check_axis("height", xs->dim[1], ks->dim[0], ys->dim[1], g, 0));
-    return check_axis("width", xs->dim[2], ks->dim[1], ys->dim[2], g, 1);
+    const egi_shape full = pool && pool->size[0] ? before_pooling(ys, pool) : *ys;
+    EG_TRY(check_axis("height", xs->dim[1], ks->dim[0], full.dim[1], g, 0));
+    EG_TRY(check_axis("width", xs->dim[2], ks->dim[1], full.dim[2], g, 1));
+    return pool && pool->size[0] ? egi_pool_check_shapes(&full, ys, &pool->g) : EG_OK;
 }
 
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_conv2d *a = args;
-    EG_TRY(egi_conv_check(p, a->x, a->w, a->y, &a->g));
+    EG_TRY(egi_conv_check(p, a->x, a->w, a->y, &a->g, NULL));
     EG_TRY(egi_check_may(p, "b", a->b, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->w, 3))));
     return egi_check_fused(a->act, a->alpha);
 }
 
-static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
+eg_status egi_conv_grad(egi_plan *p, egi_grads *g, const egi_conv2d_maxpool *a)
 {
-    const egi_conv2d *a = args;
     egi_val dz;
     EG_TRY(egi_grad_fused(p, g, a->y, a->act, a->alpha, &dz));
     if (dz == EGI_NONE)
         return EG_OK;
     const bool bias = egi_grad_wanted(g, a->b);
     if (egi_grad_wanted(g, a->w))
-        EG_TRY(EGI_EMIT(p, conv2d_dw, .x = a->x, .dy = dz, .dw = egi_grad_into(g, a->w),
-                        .db = bias ? egi_grad_into(g, a->b) : EGI_NONE, .g = a->g));
-    else if (bias)
+        EG_TRY(EGI_EMIT(p, conv2d_dw, .x = a->x, .dy = dz, .index = a->index, .dw = egi_grad_into(g, a->w),
+                        .db = bias ? egi_grad_into(g, a->b) : EGI_NONE, .g = a->g, .pool = a->pool));
+    else if (bias) /* a window's gradient counts once, wherever it goes */
         EG_TRY(EGI_EMIT(p, column_sum, .x = dz, .y = egi_grad_into(g, a->b)));
     if (egi_grad_wanted(g, a->x))
-        EG_TRY(EGI_EMIT(p, conv2d_dx, .dy = dz, .w = a->w, .dx = egi_grad_into(g, a->x), .g = a->g));
+        EG_TRY(EGI_EMIT(p, conv2d_dx, .dy = dz, .index = a->index, .w = a->w, .dx = egi_grad_into(g, a->x), .g = a->g,
+                        .pool = a->pool));
     return EG_OK;
 }
 
-static eg_status square(egi_plan *p, const void *args, egi_grads *g)
+eg_status egi_conv_square(egi_plan *p, egi_grads *g, const egi_conv2d_maxpool *a)
 {
-    const egi_conv2d *a = args;
     const egi_val fw = egi_square_of(g, a->w), fb = egi_square_of(g, a->b);
     egi_val dz;
     EG_TRY(egi_grad_fused(p, g, a->y, a->act, a->alpha, &dz));
@@ -117,13 +133,32 @@ static eg_status square(egi_plan *p, const void *args, egi_grads *g)
         return EG_OK;
     if (fw == EGI_NONE)
         return EGI_EMIT(p, square_column_sum, .x = dz, .f = fb);
-    return EGI_EMIT(p, conv2d_square, .x = a->x, .dy = dz, .fw = fw, .fb = fb, .g = a->g);
+    return EGI_EMIT(p, conv2d_square, .x = a->x, .dy = dz, .index = a->index, .fw = fw, .fb = fb, .g = a->g,
+                    .pool = a->pool);
 }
 
-/* Sum of one output element. */
-static double window(const egi_conv2d *a, const egi_conv_dims *d, const egi_tensor *t, int64_t n, int64_t i, int64_t j,
-                     int64_t f)
+static egi_conv2d_maxpool unpooled(const egi_conv2d *a)
 {
+    return (egi_conv2d_maxpool){
+        .x = a->x, .w = a->w, .b = a->b, .y = a->y, .g = a->g, .act = a->act, .alpha = a->alpha};
+}
+
+static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
+{
+    const egi_conv2d_maxpool a = unpooled(args);
+    return egi_conv_grad(p, g, &a);
+}
+
+static eg_status square(egi_plan *p, const void *args, egi_grads *g)
+{
+    const egi_conv2d_maxpool a = unpooled(args);
+    return egi_conv_square(p, g, &a);
+}
+
+double egi_conv_element(const egi_conv2d *a, const egi_conv_dims *d, const egi_tensor *t, int64_t n, int64_t i,
+                        int64_t j, int64_t f)
+{
+    const egi_act_args act = {.alpha = a->alpha};
     const int64_t first = f / d->fg * d->cg;
     double sum = a->b == EGI_NONE ? 0 : egi_get(&t[a->b], f);
     for (int64_t ki = 0; ki < d->kh; ki++)
@@ -135,7 +170,7 @@ static double window(const egi_conv2d *a, const egi_conv_dims *d, const egi_tens
                 sum += egi_get(&t[a->x], ((n * d->h + r) * d->w + s) * d->c + first + c) *
                        egi_get(&t[a->w], ((ki * d->kw + kj) * d->cg + c) * d->f + f);
         }
-    return sum;
+    return egi_act_value(a->act, &act, sum);
 }
 
 static double flops(const void *args, const egi_tensor *t)
@@ -148,14 +183,13 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 {
     (void)control;
     const egi_conv2d *a = args;
-    const egi_act_args act = {.alpha = a->alpha};
-    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape);
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape, NULL);
     int64_t at = 0;
     for (int64_t n = 0; n < d.n; n++)
         for (int64_t i = 0; i < d.oh; i++)
             for (int64_t j = 0; j < d.ow; j++)
                 for (int64_t f = 0; f < d.f; f++)
-                    egi_set(&t[a->y], at++, egi_act_value(a->act, &act, window(a, &d, t, n, i, j, f)));
+                    egi_set(&t[a->y], at++, egi_conv_element(a, &d, t, n, i, j, f));
 }
 
 #define GEOMETRY(s0, s1, p0, p1, d0, d1, groups_) \

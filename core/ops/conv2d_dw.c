@@ -5,12 +5,33 @@
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_conv2d_dw *a = args;
-    EG_TRY(egi_conv_check(p, a->x, a->dw, a->dy, &a->g));
+    EG_TRY(egi_conv_check(p, a->x, a->dw, a->dy, &a->g, &a->pool));
+    EG_TRY(egi_conv_check_index(p, a->dy, a->index, &a->pool));
     return egi_check_may(p, "db", a->db, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->dw, 3)));
 }
 
+double egi_conv_dz_at(const egi_conv_dz *z, const egi_conv_dims *d, int64_t n, int64_t i, int64_t j, int64_t f)
+{
+    if (!z->pool->size[0])
+        return egi_get(z->dy, ((n * d->oh + i) * d->ow + j) * d->f + f);
+    const egi_pool_geometry *g = &z->pool->g;
+    const int64_t oh = z->dy->shape.dim[1], ow = z->dy->shape.dim[2];
+    double sum = 0;
+    for (int64_t k = 0; k < g->window[0]; k++)
+        for (int64_t l = 0; l < g->window[1]; l++) { /* the window in which (i, j) has place (k, l), if any */
+            const int64_t r = i + g->pad[0] - k, s = j + g->pad[1] - l;
+            if (r < 0 || s < 0 || r % g->stride[0] || s % g->stride[1] || r / g->stride[0] >= oh ||
+                s / g->stride[1] >= ow)
+                continue;
+            const int64_t at = ((n * oh + r / g->stride[0]) * ow + s / g->stride[1]) * d->f + f;
+            if ((int64_t)egi_get(z->index, at) == k * g->window[1] + l)
+                sum += egi_get(z->dy, at);
+        }
+    return sum;
+}
+
 double egi_conv_kernel_gradient(const egi_conv_geometry *g, const egi_conv_dims *d, const egi_tensor *x,
-                                const egi_tensor *dy, int64_t n, int64_t at)
+                                const egi_conv_dz *dz, int64_t n, int64_t at)
 {
     const int64_t f = at % d->f, c = at / d->f % d->cg, kj = at / (d->f * d->cg) % d->kw,
                   ki = at / (d->f * d->cg * d->kw);
@@ -18,18 +39,21 @@ double egi_conv_kernel_gradient(const egi_conv_geometry *g, const egi_conv_dims 
     for (int64_t i = 0; i < d->oh; i++)
         for (int64_t j = 0; j < d->ow; j++) {
             const int64_t r = egi_conv_at(g, 0, i, ki), s = egi_conv_at(g, 1, j, kj);
-            if (r >= 0 && r < d->h && s >= 0 && s < d->w)
-                sum += egi_get(x, ((n * d->h + r) * d->w + s) * d->c + f / d->fg * d->cg + c) *
-                       egi_get(dy, ((n * d->oh + i) * d->ow + j) * d->f + f);
+            if (r < 0 || r >= d->h || s < 0 || s >= d->w)
+                continue;
+            const double z = egi_conv_dz_at(dz, d, n, i, j, f);
+            if (z != 0 || !dz->pool->size[0])
+                sum += egi_get(x, ((n * d->h + r) * d->w + s) * d->c + f / d->fg * d->cg + c) * z;
         }
     return sum;
 }
 
-double egi_conv_bias_gradient(const egi_conv_dims *d, const egi_tensor *dy, int64_t n, int64_t f)
+double egi_conv_bias_gradient(const egi_conv_dims *d, const egi_conv_dz *dz, int64_t n, int64_t f)
 {
     double sum = 0;
-    for (int64_t i = 0; i < d->oh * d->ow; i++)
-        sum += egi_get(dy, (n * d->oh * d->ow + i) * d->f + f);
+    for (int64_t i = 0; i < d->oh; i++)
+        for (int64_t j = 0; j < d->ow; j++)
+            sum += egi_conv_dz_at(dz, d, n, i, j, f);
     return sum;
 }
 
@@ -43,17 +67,18 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 {
     (void)control;
     const egi_conv2d_dw *a = args;
-    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape);
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->dw].shape, &t[a->dy].shape, &a->pool);
+    const egi_conv_dz dz = {&t[a->dy], &t[a->index], &a->pool};
     for (int64_t at = 0; at < egi_count(&t[a->dw]); at++) {
         double sum = 0;
         for (int64_t n = 0; n < d.n; n++)
-            sum += egi_conv_kernel_gradient(&a->g, &d, &t[a->x], &t[a->dy], n, at);
+            sum += egi_conv_kernel_gradient(&a->g, &d, &t[a->x], &dz, n, at);
         egi_set(&t[a->dw], at, sum);
     }
     for (int64_t f = 0; a->db != EGI_NONE && f < d.f; f++) {
         double sum = 0;
         for (int64_t n = 0; n < d.n; n++)
-            sum += egi_conv_bias_gradient(&d, &t[a->dy], n, f);
+            sum += egi_conv_bias_gradient(&d, &dz, n, f);
         egi_set(&t[a->db], f, sum);
     }
 }
@@ -65,29 +90,53 @@ static const egi_conv2d_dw valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEO
                            stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)}, dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)},
                            grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)}, depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5)};
 
-#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                \
-    {                                                                                         \
-        .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f)}, \
-        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .out_absent = (absent) \
+#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                                \
+    {                                                                                                         \
+        .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f)},                 \
+        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = 4, .out_absent = (absent) \
     }
+#define POOLED(args_, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                              \
+    {                                                                                                             \
+        .args = &args_,                                                                                           \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f)},     \
+        .out = {EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)}, .out_absent = (absent), .labels = (places), \
+        .fill = {                                                                                                 \
+            EGI_FILL_NORMAL,                                                                                      \
+            EGI_FILL_NORMAL,                                                                                      \
+            EGI_FILL_POSITIONS                                                                                    \
+        }                                                                                                         \
+    }
+#define POOL(h, w, k0, k1, s0, s1, p0, p1) \
+    .pool = {.size = {h, w}, .g = {.window = {k0, k1}, .stride = {s0, s1}, .pad = {p0, p1}}}
+static const egi_conv2d_dw lenet1 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(28, 28, 2, 2, 2, 2, 0, 0)},
+                           lenet2 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(14, 14, 2, 2, 2, 2, 0, 0)},
+                           odd = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(9, 7, 2, 2, 2, 2, 0, 0)},
+                           edges = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(7, 9, 3, 3, 2, 2, 1, 1)},
+                           overlap = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), POOL(5, 5, 3, 2, 1, 1, 0, 0)},
+                           gaps = {GEOMETRY(2, 1, 1, 0, 2, 1, 1), POOL(7, 8, 1, 2, 3, 3, 0, 0)},
+                           small = {GEOMETRY(1, 1, 2, 1, 1, 1, 1), POOL(1, 1, 1, 1, 1, 1, 0, 0)};
 static const egi_op_case cases[] = {
-    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),      CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),      CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
-    CASE(same3, 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),      CASE(same3, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
-    CASE(same3, 0, 3, 9, 9, 3, 3, 3, 3, 16, 9, 9),     CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
-    CASE(same5, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28),  CASE(same5, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),
-    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),    CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
-    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),    CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
-    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),    CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
-    CASE(stride2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4), CASE(same3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
-    CASE(valid, 2, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),   CASE(same3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
-    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),       CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
+    CASE(same3, 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),       CASE(same3, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
+    CASE(same3, 0, 3, 9, 9, 3, 3, 3, 3, 16, 9, 9),      CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(same5, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28),   CASE(same5, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),
+    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),     CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
+    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),     CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
+    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(stride2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),  CASE(same3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
+    CASE(valid, 2, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),    CASE(same3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
+    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),   POOLED(lenet1, 0, 4, 5, 28, 28, 1, 5, 5, 6, 14, 14),
+    POOLED(lenet2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(odd, 2, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
+    POOLED(edges, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5), /* an index may say a place outside */
+    POOLED(overlap, 0, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(gaps, 0, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),
+    POOLED(small, 0, 1, 1, 1, 1, 1, 5, 3, 1, 1, 1),
 };
 
 const egi_op egi_op_conv2d_dw = {
     .name = "conv2d_dw",
     .size = sizeof(egi_conv2d_dw),
-    .in = {EGI_FIELD(egi_conv2d_dw, x), EGI_FIELD(egi_conv2d_dw, dy)},
+    .in = {EGI_FIELD(egi_conv2d_dw, x), EGI_FIELD(egi_conv2d_dw, dy), EGI_FIELD(egi_conv2d_dw, index)},
     .out = {EGI_FIELD(egi_conv2d_dw, dw), EGI_FIELD(egi_conv2d_dw, db)},
     .check = check,
     .reference = reference,

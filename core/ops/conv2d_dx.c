@@ -5,7 +5,8 @@
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_conv2d_dx *a = args;
-    return egi_conv_check(p, a->dx, a->w, a->dy, &a->g);
+    EG_TRY(egi_conv_check(p, a->dx, a->w, a->dy, &a->g, &a->pool));
+    return egi_conv_check_index(p, a->dy, a->index, &a->pool);
 }
 
 /* Output rows whose tap `k` reads input row `r`: at most one a tap; -1: none. */
@@ -21,15 +22,18 @@ static double element(const egi_conv2d_dx *a, const egi_conv_dims *d, const egi_
                       int64_t s, int64_t c)
 {
     const int64_t first = c / d->cg * d->fg;
+    const egi_conv_dz dz = {&t[a->dy], &t[a->index], &a->pool};
     double sum = 0;
     for (int64_t ki = 0; ki < d->kh; ki++)
         for (int64_t kj = 0; kj < d->kw; kj++) {
             const int64_t i = reader(&a->g, 0, r, ki, d->oh), j = reader(&a->g, 1, s, kj, d->ow);
             if (i < 0 || j < 0)
                 continue;
-            for (int64_t f = first; f < first + d->fg; f++)
-                sum += egi_get(&t[a->dy], ((n * d->oh + i) * d->ow + j) * d->f + f) *
-                       egi_get(&t[a->w], ((ki * d->kw + kj) * d->cg + c % d->cg) * d->f + f);
+            for (int64_t f = first; f < first + d->fg; f++) {
+                const double z = egi_conv_dz_at(&dz, d, n, i, j, f);
+                if (z != 0 || !a->pool.size[0])
+                    sum += z * egi_get(&t[a->w], ((ki * d->kw + kj) * d->cg + c % d->cg) * d->f + f);
+            }
         }
     return sum;
 }
@@ -44,7 +48,7 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 {
     (void)control;
     const egi_conv2d_dx *a = args;
-    const egi_conv_dims d = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape);
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &t[a->dy].shape, &a->pool);
     int64_t at = 0;
     for (int64_t n = 0; n < d.n; n++)
         for (int64_t r = 0; r < d.h; r++)
@@ -60,29 +64,49 @@ static const egi_conv2d_dx valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEO
                            stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)}, dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)},
                            grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)}, depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5)};
 
-#define CASE(args_, n, h, w, c, kh, kw, cg, f, oh, ow)                                                    \
-    {                                                                                                     \
-        .args = &args_, .in = {EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, cg, f)}, .out = { \
-            EGI_STATIC_SHAPE(n, h, w, c)                                                                  \
-        }                                                                                                 \
+#define CASE(args_, n, h, w, c, kh, kw, cg, f, oh, ow)                                                           \
+    {                                                                                                            \
+        .args = &args_,                                                                                          \
+        .in = {EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, cg, f)}, \
+        .out = {EGI_STATIC_SHAPE(n, h, w, c)}, .in_absent = 2                                                    \
     }
+#define POOLED(args_, places, n, h, w, c, kh, kw, f, oh, ow)                                                    \
+    {                                                                                                           \
+        .args = &args_,                                                                                         \
+        .in = {EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, c, f)}, \
+        .out = {EGI_STATIC_SHAPE(n, h, w, c)}, .labels = (places), .fill = {                                    \
+            EGI_FILL_NORMAL,                                                                                    \
+            EGI_FILL_POSITIONS                                                                                  \
+        }                                                                                                       \
+    }
+#define POOL(h, w, k0, k1, s0, s1, p0, p1) \
+    .pool = {.size = {h, w}, .g = {.window = {k0, k1}, .stride = {s0, s1}, .pad = {p0, p1}}}
+static const egi_conv2d_dx lenet2 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(14, 14, 2, 2, 2, 2, 0, 0)},
+                           odd = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(9, 7, 2, 2, 2, 2, 0, 0)},
+                           edges = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(7, 9, 3, 3, 2, 2, 1, 1)},
+                           overlap = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), POOL(5, 5, 3, 2, 1, 1, 0, 0)},
+                           gaps = {GEOMETRY(2, 1, 1, 0, 2, 1, 1), POOL(7, 8, 1, 2, 3, 3, 0, 0)},
+                           apart = {GEOMETRY(2, 2, 0, 0, 1, 1, 1), POOL(4, 6, 2, 2, 2, 2, 0, 0)};
 static const egi_op_case cases[] = {
-    CASE(valid, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),      CASE(valid, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-    CASE(valid, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),      CASE(valid, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
-    CASE(same3, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),      CASE(same3, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
-    CASE(same5, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14), CASE(same5, 2, 28, 28, 1, 5, 5, 1, 6, 28, 28),
-    CASE(stride2, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4), CASE(same3, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
-    CASE(valid, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),   CASE(same3, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
-    CASE(same5, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),      CASE(stride2, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),
-    CASE(stride2, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),   CASE(stride2, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),
-    CASE(stride23, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),  CASE(dilated, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),
-    CASE(grouped, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),    CASE(depthwise, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    CASE(valid, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(valid, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(valid, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),       CASE(valid, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
+    CASE(same3, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),       CASE(same3, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
+    CASE(same5, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),  CASE(same5, 2, 28, 28, 1, 5, 5, 1, 6, 28, 28),
+    CASE(stride2, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),  CASE(same3, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
+    CASE(valid, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),    CASE(same3, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
+    CASE(same5, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),       CASE(stride2, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),
+    CASE(stride2, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),    CASE(stride2, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),
+    CASE(stride23, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),   CASE(dilated, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),
+    CASE(grouped, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),     CASE(depthwise, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    POOLED(lenet2, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(odd, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
+    POOLED(edges, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5),    POOLED(overlap, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),
+    POOLED(gaps, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),    POOLED(apart, 4, 1, 8, 12, 5, 2, 2, 6, 2, 3), /* no border */
 };
 
 const egi_op egi_op_conv2d_dx = {
     .name = "conv2d_dx",
     .size = sizeof(egi_conv2d_dx),
-    .in = {EGI_FIELD(egi_conv2d_dx, dy), EGI_FIELD(egi_conv2d_dx, w)},
+    .in = {EGI_FIELD(egi_conv2d_dx, dy), EGI_FIELD(egi_conv2d_dx, index), EGI_FIELD(egi_conv2d_dx, w)},
     .out = {EGI_FIELD(egi_conv2d_dx, dx)},
     .check = check,
     .reference = reference,

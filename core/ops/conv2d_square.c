@@ -5,7 +5,8 @@
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_conv2d_square *a = args;
-    EG_TRY(egi_conv_check(p, a->x, a->fw, a->dy, &a->g));
+    EG_TRY(egi_conv_check(p, a->x, a->fw, a->dy, &a->g, &a->pool));
+    EG_TRY(egi_conv_check_index(p, a->dy, a->index, &a->pool));
     return egi_check_may(p, "fb", a->fb, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->fw, 3)));
 }
 
@@ -21,11 +22,12 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 {
     (void)control;
     const egi_conv2d_square *a = args;
-    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &t[a->dy].shape);
+    const egi_conv_dims d = egi_conv_dims_of(&t[a->x].shape, &t[a->fw].shape, &t[a->dy].shape, &a->pool);
+    const egi_conv_dz dz = {&t[a->dy], &t[a->index], &a->pool};
     for (int64_t at = 0; at < egi_count(&t[a->fw]); at++) {
         double sum = egi_get(&t[a->fw], at);
         for (int64_t n = 0; n < d.n; n++) {
-            const double g = egi_conv_kernel_gradient(&a->g, &d, &t[a->x], &t[a->dy], n, at);
+            const double g = egi_conv_kernel_gradient(&a->g, &d, &t[a->x], &dz, n, at);
             sum += g * g;
         }
         egi_set(&t[a->fw], at, sum);
@@ -33,7 +35,7 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     for (int64_t f = 0; a->fb != EGI_NONE && f < d.f; f++) {
         double sum = egi_get(&t[a->fb], f);
         for (int64_t n = 0; n < d.n; n++) {
-            const double g = egi_conv_bias_gradient(&d, &t[a->dy], n, f);
+            const double g = egi_conv_bias_gradient(&d, &dz, n, f);
             sum += g * g;
         }
         egi_set(&t[a->fb], f, sum);
@@ -46,31 +48,53 @@ static const egi_conv2d_square valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same5 = 
                                stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)}, stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)},
                                dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)}, grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)};
 
-#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                                \
-    {                                                                                                         \
-        .args = &args_,                                                                                       \
-        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(kh, kw, cg, f), \
-               EGI_STATIC_SHAPE(f)},                                                                          \
-        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 2,            \
-        .out_absent = (absent), .fill = {                                                                     \
-            EGI_FILL_NORMAL,                                                                                  \
-            EGI_FILL_NORMAL,                                                                                  \
-            EGI_FILL_UNIT,                                                                                    \
-            EGI_FILL_UNIT                                                                                     \
-        }                                                                                                     \
+#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                               \
+    {                                                                                                        \
+        .args = &args_,                                                                                      \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), \
+               EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)},                                        \
+        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 3 | 4,       \
+        .out_absent = (absent), .fill = {                                                                    \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_POSITIONS,                                                                              \
+            EGI_FILL_UNIT,                                                                                   \
+            EGI_FILL_UNIT                                                                                    \
+        }                                                                                                    \
     }
+#define POOLED(args_, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                         \
+    {                                                                                                        \
+        .args = &args_,                                                                                      \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), \
+               EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)},                                         \
+        .out = {EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 3,            \
+        .out_absent = (absent), .labels = (places), .fill = {                                                \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_NORMAL,                                                                                 \
+            EGI_FILL_POSITIONS,                                                                              \
+            EGI_FILL_UNIT,                                                                                   \
+            EGI_FILL_UNIT                                                                                    \
+        }                                                                                                    \
+    }
+#define POOL(h, w, k0, k1, s0, s1, p0, p1) \
+    .pool = {.size = {h, w}, .g = {.window = {k0, k1}, .stride = {s0, s1}, .pad = {p0, p1}}}
+static const egi_conv2d_square lenet2 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(14, 14, 2, 2, 2, 2, 0, 0)},
+                               edges = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(7, 9, 3, 3, 2, 2, 1, 1)},
+                               overlap = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), POOL(5, 5, 3, 2, 1, 1, 0, 0)};
 static const egi_op_case cases[] = {
-    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),    CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-    CASE(valid, 0, 5, 4, 5, 9, 1, 1, 9, 7, 4, 5),    CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
-    CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4), CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
-    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),  CASE(grouped, 0, 3, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(valid, 0, 5, 4, 5, 9, 1, 1, 9, 7, 4, 5),       CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),    CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
+    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(grouped, 0, 3, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    POOLED(lenet2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(edges, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5),
+    POOLED(overlap, 2, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),
 };
 
 const egi_op egi_op_conv2d_square = {
     .name = "conv2d_square",
     .size = sizeof(egi_conv2d_square),
-    .in = {EGI_FIELD(egi_conv2d_square, x), EGI_FIELD(egi_conv2d_square, dy), EGI_FIELD(egi_conv2d_square, fw),
-           EGI_FIELD(egi_conv2d_square, fb)},
+    .in = {EGI_FIELD(egi_conv2d_square, x), EGI_FIELD(egi_conv2d_square, dy), EGI_FIELD(egi_conv2d_square, index),
+           EGI_FIELD(egi_conv2d_square, fw), EGI_FIELD(egi_conv2d_square, fb)},
     .out = {EGI_FIELD(egi_conv2d_square, fw), EGI_FIELD(egi_conv2d_square, fb)},
     .check = check,
     .reference = reference,

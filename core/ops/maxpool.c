@@ -26,11 +26,15 @@ eg_status egi_pool_check(const egi_plan *p, egi_val x, egi_val y, const egi_pool
 {
     EG_TRY(egi_check_rank(p, "input", x, 4));
     EG_TRY(egi_check_rank(p, "output", y, 4));
-    const egi_shape *xs = egi_shape_of(p, x), *ys = egi_shape_of(p, y);
+    EG_TRY(egi_check_is(p, "output", y, egi_dtype_of(p, x), *egi_shape_of(p, y)));
+    return egi_pool_check_shapes(egi_shape_of(p, x), egi_shape_of(p, y), g);
+}
+
+eg_status egi_pool_check_shapes(const egi_shape *xs, const egi_shape *ys, const egi_pool_geometry *g)
+{
     if (xs->dim[0] != ys->dim[0] || xs->dim[3] != ys->dim[3])
         return egi_fail(EG_ERR_SHAPE, "input is %s, output is %s: wanted as many samples and channels",
                         egi_shape_format(xs).s, egi_shape_format(ys).s);
-    EG_TRY(egi_check_is(p, "output", y, egi_dtype_of(p, x), *ys));
     EG_TRY(check_axis("height", xs->dim[1], ys->dim[1], g, 0));
     return check_axis("width", xs->dim[2], ys->dim[2], g, 1);
 }
@@ -43,14 +47,21 @@ int64_t egi_pool_range(const egi_pool_geometry *g, int axis, int64_t o, int64_t 
     return begin;
 }
 
+eg_status egi_pool_check_index(const egi_pool_geometry *g)
+{
+    if (g->window[0] <= 255 && g->window[0] * g->window[1] <= 255)
+        return EG_OK;
+    return egi_fail(EG_ERR_UNSUPPORTED,
+                    "unsupported: gradient of a window of %lld x %lld; wanted at most 255 positions",
+                    (long long)g->window[0], (long long)g->window[1]);
+}
+
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_maxpool *a = args;
     EG_TRY(egi_pool_check(p, a->x, a->y, &a->g));
-    if (a->index != EGI_NONE && (a->g.window[0] > 255 || a->g.window[0] * a->g.window[1] > 255))
-        return egi_fail(EG_ERR_UNSUPPORTED,
-                        "unsupported: gradient of a window of %lld x %lld; wanted at most 255 positions",
-                        (long long)a->g.window[0], (long long)a->g.window[1]);
+    if (a->index != EGI_NONE)
+        EG_TRY(egi_pool_check_index(&a->g));
     return egi_check_may(p, "index", a->index, EGI_U8, *egi_shape_of(p, a->y));
 }
 
@@ -65,24 +76,34 @@ static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
     return EGI_EMIT(p, maxpool_grad, .dy = dy, .index = a->index, .dx = egi_grad_into(g, a->x), .g = a->g);
 }
 
-/* Largest value of one window; *position is its place in the window. */
-static double largest(const egi_maxpool *a, const egi_tensor *x, int64_t n, int64_t i, int64_t j, int64_t c,
-                      int64_t *position)
+double egi_pool_largest(const egi_pool_geometry *g, const egi_pool_pixels *x, int64_t i, int64_t j, int64_t *position)
 {
-    const int64_t h = x->shape.dim[1], w = x->shape.dim[2], channels = x->shape.dim[3];
     int64_t r0, r1, s0, s1;
-    const int64_t top = egi_pool_range(&a->g, 0, i, h, &r0, &r1), left = egi_pool_range(&a->g, 1, j, w, &s0, &s1);
+    const int64_t top = egi_pool_range(g, 0, i, x->h, &r0, &r1), left = egi_pool_range(g, 1, j, x->w, &s0, &s1);
     double best = -INFINITY;
-    *position = (r0 - top) * a->g.window[1] + s0 - left;
+    *position = (r0 - top) * g->window[1] + s0 - left;
     for (int64_t r = r0; r < r1; r++)
         for (int64_t s = s0; s < s1; s++) {
-            const double v = egi_get(x, ((n * h + r) * w + s) * channels + c);
+            const double v = x->at(x->context, r, s);
             if (!(v > best) && v == v) /* NaN wins, so that it is seen */
                 continue;
             best = v;
-            *position = (r - top) * a->g.window[1] + s - left;
+            *position = (r - top) * g->window[1] + s - left;
         }
     return best;
+}
+
+/* Channel `c` of sample `n`. */
+typedef struct plane {
+    const egi_tensor *x;
+    int64_t n, c;
+} plane;
+
+static double pixel(const void *context, int64_t row, int64_t column)
+{
+    const plane *p = context;
+    const int64_t *dim = p->x->shape.dim;
+    return egi_get(p->x, ((p->n * dim[1] + row) * dim[2] + column) * dim[3] + p->c);
 }
 
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
@@ -90,12 +111,14 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     (void)control;
     const egi_maxpool *a = args;
     const egi_shape *s = &t[a->y].shape;
+    plane from = {.x = &t[a->x]};
+    const egi_pool_pixels x = {pixel, &from, from.x->shape.dim[1], from.x->shape.dim[2]};
     int64_t at = 0, position;
-    for (int64_t n = 0; n < s->dim[0]; n++)
+    for (from.n = 0; from.n < s->dim[0]; from.n++)
         for (int64_t i = 0; i < s->dim[1]; i++)
             for (int64_t j = 0; j < s->dim[2]; j++)
-                for (int64_t c = 0; c < s->dim[3]; c++, at++) {
-                    egi_set(&t[a->y], at, largest(a, &t[a->x], n, i, j, c, &position));
+                for (from.c = 0; from.c < s->dim[3]; from.c++, at++) {
+                    egi_set(&t[a->y], at, egi_pool_largest(&a->g, &x, i, j, &position));
                     if (a->index != EGI_NONE)
                         egi_set(&t[a->index], at, (double)position);
                 }

@@ -9,6 +9,10 @@ typedef struct egi_pool_geometry {
 
 /** Do input, output (both NHWC) and geometry fit? Every window touches the input. Errors: SHAPE, ARG, naming them. */
 EG_MUST_USE eg_status egi_pool_check(const egi_plan *plan, egi_val x, egi_val y, const egi_pool_geometry *g);
+/** The same of their shapes, of four dimensions. */
+EG_MUST_USE eg_status egi_pool_check_shapes(const egi_shape *x, const egi_shape *y, const egi_pool_geometry *g);
+/** Does a place in the window fit into a byte? Errors: UNSUPPORTED. */
+EG_MUST_USE eg_status egi_pool_check_index(const egi_pool_geometry *g);
 
 /** The rows (axis 0) or columns (axis 1) that window `o` covers inside an input of `in`: [*from, *to). Returns where
  * the window begins, possibly outside. */
@@ -21,6 +25,15 @@ typedef struct egi_maxpool {
     egi_val x, y, index;
     egi_pool_geometry g;
 } egi_maxpool;
+
+/** For references: a pixel of the larger side. */
+typedef struct egi_pool_pixels {
+    double (*at)(const void *context, int64_t row, int64_t column);
+    const void *context;
+    int64_t h, w;
+} egi_pool_pixels;
+/** The largest of window (i, j); *position: which place of it won. */
+double egi_pool_largest(const egi_pool_geometry *g, const egi_pool_pixels *x, int64_t i, int64_t j, int64_t *position);
 
 typedef struct egi_maxpool_grad {
     egi_val dy, index, dx;

@@ -92,7 +92,7 @@ egi_dtype dtype_of(const egi_op *op, bool in, int i, egi_fill fill)
 {
     if (in)
         return fill == EGI_FILL_LABELS ? EGI_I32 : fill == EGI_FILL_POSITIONS ? EGI_U8 : EGI_F32;
-    return op == &egi_op_maxpool && i == 1 ? EGI_U8 : EGI_F32;
+    return (op == &egi_op_maxpool || op == &egi_op_conv2d_maxpool) && i == 1 ? EGI_U8 : EGI_F32;
 }
 
 // Numbers the values of a case and writes the numbers into its args.
@@ -317,13 +317,13 @@ void with_cases(const Convolution &v, Dice *d, const std::function<void(const eg
     k.in[0] = x, k.in[1] = w, k.in[2] = b, k.out[0] = y, k.in_absent = no_bias << 2;
     use(&egi_op_conv2d, k);
     k.args = &dx;
-    k.in[0] = y, k.in[1] = w, k.out[0] = x, k.in_absent = 0;
+    k.in[0] = y, k.in[2] = w, k.out[0] = x, k.in_absent = 2;
     use(&egi_op_conv2d_dx, k);
     k.args = &dw;
-    k.in[0] = x, k.in[1] = y, k.out[0] = w, k.out[1] = b, k.out_absent = no_bias << 1;
+    k.in[0] = x, k.in[1] = y, k.out[0] = w, k.out[1] = b, k.in_absent = 4, k.out_absent = no_bias << 1;
     use(&egi_op_conv2d_dw, k);
     k.args = &square;
-    k.in[0] = x, k.in[1] = y, k.in[2] = w, k.in[3] = b, k.in_absent = no_bias << 3;
+    k.in[0] = x, k.in[1] = y, k.in[3] = w, k.in[4] = b, k.in_absent = no_bias << 4 | 4;
     use(&egi_op_conv2d_square, k);
 }
 

@@ -157,7 +157,8 @@ static egi_dtype dtype_of(const egi_op *op, uint16_t field, egi_fill fill, egi_d
 {
     if (fill == EGI_FILL_LABELS)
         return EGI_I32;
-    const bool winners = op == &egi_op_maxpool && field == EGI_FIELD(egi_maxpool, index);
+    const bool winners = (op == &egi_op_maxpool && field == EGI_FIELD(egi_maxpool, index)) ||
+                         (op == &egi_op_conv2d_maxpool && field == EGI_FIELD(egi_conv2d_maxpool, index));
     return fill == EGI_FILL_POSITIONS || winners ? EGI_U8 : dtype;
 }
 
