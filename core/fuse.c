@@ -5,17 +5,22 @@
 #include "core/ops/pointwise.h"
 #include "core/plan.h"
 
-/* The fields of an operation that can apply an activation to its own output. */
+/* The fields of an operation that can apply an activation to its own output, and add something before. */
 typedef struct fusible {
     const egi_op *op;
-    size_t act, alpha, y;
+    size_t act, alpha, y, r; /* r: 0 where it cannot */
 } fusible;
 
-#define FUSIBLE(name)                                                                                   \
-    {                                                                                                   \
-        &egi_op_##name, offsetof(egi_##name, act), offsetof(egi_##name, alpha), offsetof(egi_##name, y) \
+#define FUSIBLE(name, r)                                                                                     \
+    {                                                                                                        \
+        &egi_op_##name, offsetof(egi_##name, act), offsetof(egi_##name, alpha), offsetof(egi_##name, y), (r) \
     }
-static const fusible fusibles[] = {FUSIBLE(dense), FUSIBLE(conv2d), FUSIBLE(batchnorm_infer)};
+static const fusible fusibles[] = {
+    FUSIBLE(dense, 0),
+    FUSIBLE(conv2d, 0),
+    FUSIBLE(batchnorm, offsetof(egi_batchnorm, r)),
+    FUSIBLE(batchnorm_infer, offsetof(egi_batchnorm_infer, r)),
+};
 
 static const fusible *find_fusible(const egi_node *node)
 {
@@ -30,21 +35,81 @@ static void *field(void *args, size_t offset)
     return (char *)args + offset;
 }
 
+/* The operation that computes `v` without an activation, where `v` is for one reader only; or NULL. */
+static egi_node *linear_producer(const egi_plan *p, egi_val v, const fusible **f)
+{
+    if (egi_root(p, v) != v || p->values[v].kind != EGI_VAL_TEMP || egi_plan_uses(p, v) != 1)
+        return NULL;
+    egi_node *before = egi_plan_producer(p, v);
+    *f = before ? find_fusible(before) : NULL;
+    return *f && *(egi_act *)field(before->args, (*f)->act) == EGI_ACT_LINEAR ? before : NULL;
+}
+
 /* dense, conv2d or batch norm, then an activation that nobody else looks behind: one operation. */
 static void fuse_activation(egi_plan *p, egi_node *node)
 {
     const egi_activation *a = node->args;
-    if (!egi_act_by_output(a->act) || egi_root(p, a->x) != a->x || p->values[a->x].kind != EGI_VAL_TEMP ||
-        egi_plan_uses(p, a->x) != 1)
-        return;
-    egi_node *before = egi_plan_producer(p, a->x);
-    const fusible *f = before ? find_fusible(before) : NULL;
-    if (!f || *(egi_act *)field(before->args, f->act) != EGI_ACT_LINEAR)
+    const fusible *f;
+    egi_node *before = egi_act_by_output(a->act) ? linear_producer(p, a->x, &f) : NULL;
+    if (!before)
         return;
     *(egi_act *)field(before->args, f->act) = a->act;
     *(float *)field(before->args, f->alpha) = a->alpha;
     *(egi_val *)field(before->args, f->y) = a->y;
     node->dead = true;
+}
+
+static bool touches(const egi_plan *p, const uint16_t *list, const void *args, egi_val root)
+{
+    for (; *list; list++)
+        if (egi_root(p, egi_arg(args, *list)) == root)
+            return true;
+    return false;
+}
+
+/* May `node` run as late as `until`? What it writes beside its result, such as moving statistics, must not be touched
+ * in between. */
+static bool can_wait(const egi_plan *p, const egi_node *node, const egi_node *until)
+{
+    for (const egi_node *n = node + 1; n < until; n++)
+        for (const uint16_t *out = node->op->out; !n->dead && *out; out++) {
+            const egi_val v = egi_arg(node->args, *out);
+            if (v != EGI_NONE &&
+                (touches(p, n->op->in, n->args, egi_root(p, v)) || touches(p, n->op->out, n->args, egi_root(p, v))))
+                return false;
+        }
+    return true;
+}
+
+/* Makes `node` what `before` was: that operation runs in its place. */
+static void take_place(egi_node *node, egi_node *before)
+{
+    const egi_node old = *node;
+    *node = *before;
+    *before = old;
+    before->dead = true;
+}
+
+/* An operation that can add something to its result, then the addition: one operation where the addition was, so that
+ * both sides are there. */
+static bool fuse_side(egi_plan *p, egi_node *node, egi_val side, egi_val other)
+{
+    const egi_val y = ((const egi_add *)node->args)->y;
+    const fusible *f;
+    egi_node *before = linear_producer(p, side, &f);
+    if (!before || !f->r || *(egi_val *)field(before->args, f->r) != EGI_NONE || !can_wait(p, before, node))
+        return false;
+    *(egi_val *)field(before->args, f->r) = other;
+    *(egi_val *)field(before->args, f->y) = y;
+    take_place(node, before);
+    return true;
+}
+
+static void fuse_add(egi_plan *p, egi_node *node)
+{
+    const egi_val a = ((const egi_add *)node->args)->a, b = ((const egi_add *)node->args)->b;
+    if (!fuse_side(p, node, b, a))
+        fuse_side(p, node, a, b);
 }
 
 eg_status egi_plan_fuse(egi_plan *p)
@@ -56,6 +121,8 @@ eg_status egi_plan_fuse(egi_plan *p)
     for (int64_t i = 0; i < p->n_nodes; i++)
         if (!p->nodes[i].dead && p->nodes[i].op == &egi_op_activation)
             fuse_activation(p, &p->nodes[i]);
+        else if (!p->nodes[i].dead && p->nodes[i].op == &egi_op_add)
+            fuse_add(p, &p->nodes[i]);
     return EG_OK;
 }
 

@@ -1,7 +1,5 @@
 #include "core/cpu/fold.h"
 
-#include "core/cpu/vector.h"
-
 #include <string.h>
 
 egi_fold egi_fold_make(int64_t rows, int64_t c)
@@ -24,34 +22,57 @@ void egi_fold_repeat(const egi_fold *f, const float *by, float *out)
 /* --- sums --------------------------------------------------------------------------------------------------------- */
 
 /* Four rows at a time: the sums are loaded and stored a quarter as often. */
-static inline EGI_SIMD_BODY void block_sums_body(const float *dy, const float *x, const float *shift, int64_t n,
-                                                 int64_t stride, int64_t w, float *sum, float *dot)
+static inline EGI_SIMD_BODY void sums_loop(const egi_fold_gradient *gradient, egi_act act, bool write, const float *x,
+                                           const float *shift, int64_t n, int64_t stride, int64_t w, float *sum,
+                                           float *dot)
 {
+    const egi_fold_gradient g = *gradient;
     for (int64_t j = 0; j < w; j++)
         sum[j] = dot[j] = 0;
     int64_t r = 0;
-    for (; r + 4 <= n; r += 4, dy += 4 * stride, x += 4 * stride) {
-        const float *d1 = dy + stride, *d2 = d1 + stride, *d3 = d2 + stride;
-        const float *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+    for (; r + 4 <= n; r += 4) {
+        const int64_t a = r * stride, b = a + stride, c = b + stride, d = c + stride;
 #pragma omp simd
         for (int64_t j = 0; j < w; j++) {
-            const float m = shift[j];
-            sum[j] += (dy[j] + d1[j]) + (d2[j] + d3[j]);
-            dot[j] += (dy[j] * (x[j] - m) + d1[j] * (x1[j] - m)) + (d2[j] * (x2[j] - m) + d3[j] * (x3[j] - m));
+            const float m = shift[j], da = egi_fold_gradient_at(&g, act, write, a + j),
+                        db = egi_fold_gradient_at(&g, act, write, b + j),
+                        dc = egi_fold_gradient_at(&g, act, write, c + j),
+                        dd = egi_fold_gradient_at(&g, act, write, d + j);
+            sum[j] += (da + db) + (dc + dd);
+            dot[j] += (da * (x[a + j] - m) + db * (x[b + j] - m)) + (dc * (x[c + j] - m) + dd * (x[d + j] - m));
         }
     }
-    for (; r < n; r++, dy += stride, x += stride) {
+    for (; r < n; r++) {
 #pragma omp simd
         for (int64_t j = 0; j < w; j++) {
-            sum[j] += dy[j];
-            dot[j] += dy[j] * (x[j] - shift[j]);
+            const float dz = egi_fold_gradient_at(&g, act, write, r * stride + j);
+            sum[j] += dz;
+            dot[j] += dz * (x[r * stride + j] - shift[j]);
         }
     }
 }
+
+static inline EGI_SIMD_BODY void block_sums_body(const egi_fold_gradient *g, const float *x, const float *shift,
+                                                 int64_t n, int64_t stride, int64_t w, float *sum, float *dot)
+{
+    switch (g->act) {
+#define KIND(name)                                                                 \
+    case EGI_ACT_##name:                                                           \
+        if (g->dz)                                                                 \
+            sums_loop(g, EGI_ACT_##name, true, x, shift, n, stride, w, sum, dot);  \
+        else                                                                       \
+            sums_loop(g, EGI_ACT_##name, false, x, shift, n, stride, w, sum, dot); \
+        break;
+        EGI_FOLD_KINDS(KIND)
+#undef KIND
+    default:
+        break;
+    }
+}
 EGI_SIMD(block_sums,
-         (const float *dy, const float *x, const float *shift, int64_t n, int64_t stride, int64_t w, float *sum,
-          float *dot),
-         (dy, x, shift, n, stride, w, sum, dot))
+         (const egi_fold_gradient *g, const float *x, const float *shift, int64_t n, int64_t stride, int64_t w,
+          float *sum, float *dot),
+         (g, x, shift, n, stride, w, sum, dot))
 
 static inline EGI_SIMD_BODY void block_sum_body(const float *x, int64_t n, int64_t stride, int64_t w, float *sum)
 {
@@ -84,49 +105,54 @@ static void fold_into(double *sum, int64_t c, const float *part, int64_t at, int
     }
 }
 
-/* `n` rows of `width` that begin at `dy`, `x`; wider than the buffers: in tiles. */
-static void add_rows(int64_t c, int64_t width, int64_t n, const float *dy, const float *x, const float *shift,
-                     double *sum, double *dot)
+egi_fold_gradient egi_fold_gradient_from(const egi_fold_gradient *g, int64_t at)
+{
+    egi_fold_gradient moved = *g;
+    moved.dy += at;
+    moved.y = g->y ? g->y + at : NULL;
+    moved.dz = g->dz ? g->dz + at : NULL;
+    return moved;
+}
+
+/* `n` rows of `width` from element `first` on; wider than the buffers: in tiles. */
+static void add_rows(int64_t c, int64_t width, int64_t n, int64_t first, const egi_fold_gradient *dz, const float *x,
+                     const float *shift, double *sum, double *dot)
 {
     float s[EGI_FOLD_WIDTH], d[EGI_FOLD_WIDTH];
     for (int64_t at = 0; at < width; at += EGI_FOLD_WIDTH) {
         const int64_t w = width - at < EGI_FOLD_WIDTH ? width - at : EGI_FOLD_WIDTH;
-        if (!dot) {
-            block_sum(dy + at, n, width, w, s);
-        } else {
-            block_sums(dy + at, x + at, shift + at, n, width, w, s, d);
-            fold_into(dot, c, d, at, w);
-        }
+        const egi_fold_gradient g = egi_fold_gradient_from(dz, first + at);
+        block_sums(&g, x + first + at, shift + at, n, width, w, s, d);
+        fold_into(dot, c, d, at, w);
         fold_into(sum, c, s, at, w);
     }
 }
 
-static void sums_of(const egi_fold *f, int64_t begin, int64_t end, bool rest, const float *dy, const float *x,
-                    const float *shift, double *sum, double *dot)
+static void sums_of(const egi_fold *f, int64_t begin, int64_t end, bool rest, const egi_fold_gradient *dz,
+                    const float *x, const float *shift, double *sum, double *dot)
 {
     memset(sum, 0, (size_t)f->c * sizeof *sum);
-    if (dot)
-        memset(dot, 0, (size_t)f->c * sizeof *dot);
+    memset(dot, 0, (size_t)f->c * sizeof *dot);
     for (int64_t r = begin; r < end; r += EGI_FOLD_BLOCK) {
         const int64_t n = end - r < EGI_FOLD_BLOCK ? end - r : EGI_FOLD_BLOCK;
-        add_rows(f->c, f->width, n, dy + r * f->width, dot ? x + r * f->width : NULL, shift, sum, dot);
+        add_rows(f->c, f->width, n, r * f->width, dz, x, shift, sum, dot);
     }
-    const int64_t at = f->wide * f->width;
     if (rest && f->rest)
-        add_rows(f->c, f->c, f->rest, dy + at, dot ? x + at : NULL, shift, sum, dot);
+        add_rows(f->c, f->c, f->rest, f->wide * f->width, dz, x, shift, sum, dot);
 }
 
-void egi_fold_sums(const egi_fold *f, int64_t chunk, const float *dy, const float *x, const float *shift, double *sum,
-                   double *dot)
+void egi_fold_sums(const egi_fold *f, int64_t chunk, const egi_fold_gradient *dz, const float *x, const float *shift,
+                   double *sum, double *dot)
 {
     int64_t begin, end;
     egi_cpu_chunk(f->wide, chunk, &begin, &end);
-    sums_of(f, begin, end, chunk == EGI_CPU_CHUNKS - 1, dy, x, shift, sum, dot);
+    sums_of(f, begin, end, chunk == EGI_CPU_CHUNKS - 1, dz, x, shift, sum, dot);
 }
 
-void egi_fold_sums_all(const egi_fold *f, const float *dy, const float *x, const float *shift, double *sum, double *dot)
+void egi_fold_sums_all(const egi_fold *f, const egi_fold_gradient *dz, const float *x, const float *shift, double *sum,
+                       double *dot)
 {
-    sums_of(f, 0, f->wide, true, dy, x, shift, sum, dot);
+    sums_of(f, 0, f->wide, true, dz, x, shift, sum, dot);
 }
 
 /* --- moments ------------------------------------------------------------------------------------------------------ */
