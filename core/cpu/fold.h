@@ -8,7 +8,7 @@
 #include "core/cpu/vector.h"
 
 #define EGI_FOLD_WIDTH 256 /* floats of a wide row, unless c is larger */
-#define EGI_FOLD_BLOCK 64  /* wide rows summed in f32 */
+#define EGI_FOLD_BLOCK 64  /* rows summed in f32 */
 
 typedef struct egi_fold {
     int64_t rows, c, times, width;
