@@ -18,6 +18,7 @@ typedef struct fusible {
 static const fusible fusibles[] = {
     FUSIBLE(dense, 0),
     FUSIBLE(conv2d, 0),
+    FUSIBLE(add, 0),
     FUSIBLE(batchnorm, offsetof(egi_batchnorm, r)),
     FUSIBLE(batchnorm_infer, offsetof(egi_batchnorm_infer, r)),
 };
@@ -45,7 +46,7 @@ static egi_node *linear_producer(const egi_plan *p, egi_val v, const fusible **f
     return *f && *(egi_act *)field(before->args, (*f)->act) == EGI_ACT_LINEAR ? before : NULL;
 }
 
-/* dense, conv2d or batch norm, then an activation that nobody else looks behind: one operation. */
+/* dense, conv2d, batch norm or a sum, then an activation that nobody else looks behind: one operation. */
 static void fuse_activation(egi_plan *p, egi_node *node)
 {
     const egi_activation *a = node->args;

@@ -46,14 +46,10 @@ static inline EGI_SIMD_BODY void affine_body(egi_act act, float alpha, const flo
     case EGI_ACT_##name:                                               \
         loop(EGI_ACT_##name, alpha, x, shift, scale, offset, r, y, n); \
         break;
-        KIND(RELU)
-        KIND(RELU6)
-        KIND(SIGMOID)
-        KIND(TANH)
-        KIND(LEAKY_RELU)
+        EGI_V_FUSED(KIND)
 #undef KIND
     default:
-        loop(EGI_ACT_LINEAR, alpha, x, shift, scale, offset, r, y, n);
+        break;
     }
 }
 EGI_SIMD(affine,

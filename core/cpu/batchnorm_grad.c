@@ -109,7 +109,7 @@ static inline EGI_SIMD_BODY void dx_row_body(const egi_fold_gradient *g, const f
     case EGI_ACT_##name:                          \
         dx_loop(g, EGI_ACT_##name, x, by, dx, n); \
         break;
-        EGI_FOLD_KINDS(KIND)
+        EGI_V_FUSED(KIND)
 #undef KIND
     default:
         break;

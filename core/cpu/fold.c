@@ -122,7 +122,7 @@ static inline EGI_SIMD_BODY void block_sums_body(const egi_fold_gradient *g, con
         else                                                                       \
             sums_loop(g, EGI_ACT_##name, false, x, shift, n, stride, w, sum, dot); \
         break;
-        EGI_FOLD_KINDS(KIND)
+        EGI_V_FUSED(KIND)
 #undef KIND
     default:
         break;

@@ -41,9 +41,6 @@ typedef struct egi_fold_gradient {
     float alpha;
 } egi_fold_gradient;
 
-/** Its kinds, for one vectorised loop each. */
-#define EGI_FOLD_KINDS(X) X(LINEAR) X(RELU) X(RELU6) X(SIGMOID) X(TANH) X(LEAKY_RELU)
-
 /** Element `i`; `act` and `write` are constants where this is inlined. */
 static inline EGI_SIMD_BODY float egi_fold_gradient_at(const egi_fold_gradient *g, egi_act act, bool write, int64_t i)
 {

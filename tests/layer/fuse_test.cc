@@ -61,6 +61,7 @@ const Residual residuals[] = {
          const int sum = add(net, norm(net, dense(net, x)), x);
          return add(net, dense(net, relu(net, sum)), sum);
      }},
+    {"no batch norm", 1, 0, [](Net &net, int x) { return relu(net, add(net, dense(net, x), dense(net, x))); }},
     {"one side twice", 1, 0,
      [](Net &net, int x) {
          const int y = norm(net, dense(net, x));
@@ -109,7 +110,7 @@ void expect_same(const Residual &k, bool training)
 
 } // namespace
 
-TEST(Fusing, BatchNormTakesTheSumAndTheActivationAfterIt)
+TEST(Fusing, BatchNormsAndSumsTakeWhatComesAfterThem)
 {
     for (const Residual &k : residuals) {
         expect_same(k, true);
