@@ -11,10 +11,10 @@ typedef struct egi_conv_geometry {
     int64_t groups;
 } egi_conv_geometry;
 
-/** y = act(x * w + b), cross-correlation as Keras computes it.  x: (n, h, w, c)  w: (kh, kw, c / groups, f)  b: (f) or
- * EGI_NONE y: (n, oh, ow, f). */
+/** y = act(x * w + b + r), cross-correlation as Keras computes it.  x: (n, h, w, c)  w: (kh, kw, c / groups, f)  b: (f)
+ * or EGI_NONE  r: like y, what a residual network adds, or EGI_NONE  y: (n, oh, ow, f). */
 typedef struct egi_conv2d {
-    egi_val x, w, b, y;
+    egi_val x, w, b, r, y;
     egi_conv_geometry g;
     egi_act act;
     float alpha;

@@ -175,7 +175,8 @@ INSTANTIATE_TEST_SUITE_P(Ops, Square, ::testing::ValuesIn(with_squares()),
 // Values that hold a row a sample: the first input, and what is added to the result. The others are parameters.
 static bool is_by_sample(const egi_op *op, uint16_t field)
 {
-    return field == op->in[0] || (op == &egi_op_batchnorm_infer && field == EGI_FIELD(egi_batchnorm_infer, r));
+    return field == op->in[0] || (op == &egi_op_batchnorm_infer && field == EGI_FIELD(egi_batchnorm_infer, r)) ||
+           (op == &egi_op_conv2d && field == EGI_FIELD(egi_conv2d, r));
 }
 
 // The case with a batch of one: the shapes of those inputs and the first output are cut.
