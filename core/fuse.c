@@ -5,7 +5,8 @@
 #include "core/ops/pointwise.h"
 #include "core/plan.h"
 
-/* The fields of an operation that can apply an activation to its own output, and add something before. */
+/* The fields of an operation that can apply an activation to its own output, and add something before: these come
+ * first, that which gains most by it before the others. */
 typedef struct fusible {
     const egi_op *op;
     size_t act, alpha, y, r; /* r: 0 where it cannot */
@@ -16,11 +17,11 @@ typedef struct fusible {
         &egi_op_##name, offsetof(egi_##name, act), offsetof(egi_##name, alpha), offsetof(egi_##name, y), (r) \
     }
 static const fusible fusibles[] = {
-    FUSIBLE(dense, 0),
-    FUSIBLE(conv2d, 0),
-    FUSIBLE(add, 0),
     FUSIBLE(batchnorm, offsetof(egi_batchnorm, r)),
     FUSIBLE(batchnorm_infer, offsetof(egi_batchnorm_infer, r)),
+    FUSIBLE(conv2d, offsetof(egi_conv2d, r)),
+    FUSIBLE(dense, 0),
+    FUSIBLE(add, 0),
 };
 
 static const fusible *find_fusible(const egi_node *node)
@@ -93,12 +94,12 @@ static void take_place(egi_node *node, egi_node *before)
 
 /* An operation that can add something to its result, then the addition: one operation where the addition was, so that
  * both sides are there. */
-static bool fuse_side(egi_plan *p, egi_node *node, egi_val side, egi_val other)
+static bool fuse_side(egi_plan *p, egi_node *node, const fusible *wanted, egi_val side, egi_val other)
 {
     const egi_val y = ((const egi_add *)node->args)->y;
     const fusible *f;
     egi_node *before = linear_producer(p, side, &f);
-    if (!before || !f->r || *(egi_val *)field(before->args, f->r) != EGI_NONE || !can_wait(p, before, node))
+    if (!before || f != wanted || *(egi_val *)field(before->args, f->r) != EGI_NONE || !can_wait(p, before, node))
         return false;
     *(egi_val *)field(before->args, f->r) = other;
     *(egi_val *)field(before->args, f->y) = y;
@@ -109,8 +110,61 @@ static bool fuse_side(egi_plan *p, egi_node *node, egi_val side, egi_val other)
 static void fuse_add(egi_plan *p, egi_node *node)
 {
     const egi_val a = ((const egi_add *)node->args)->a, b = ((const egi_add *)node->args)->b;
-    if (!fuse_side(p, node, b, a))
-        fuse_side(p, node, a, b);
+    for (const fusible *f = fusibles; f->r; f++)
+        if (fuse_side(p, node, f, b, a) || fuse_side(p, node, f, a, b))
+            return;
+}
+
+/* Operations whose weights can do what a batch norm with stored statistics does to their result. */
+static const struct foldable {
+    const egi_op *op;
+    size_t w, b;
+} foldables[] = {{&egi_op_conv2d, offsetof(egi_conv2d, w), offsetof(egi_conv2d, b)},
+                 {&egi_op_dense, offsetof(egi_dense, w), offsetof(egi_dense, b)}};
+
+static const struct foldable *find_foldable(const egi_node *node)
+{
+    for (size_t i = 0; i < sizeof foldables / sizeof *foldables; i++)
+        if (node->op == foldables[i].op)
+            return &foldables[i];
+    return NULL;
+}
+
+/* Emits folded weights and makes `args` use them. They keep their memory: not every run computes them. */
+static eg_status fold_weights(egi_plan *p, const egi_batchnorm_infer *norm, egi_val *w, egi_val *b)
+{
+    const egi_val fw = egi_temp_like(p, *w), fb = egi_temp_like(p, norm->mean);
+    egi_plan_keep(p, fw);
+    egi_plan_keep(p, fb);
+    EG_TRY(EGI_EMIT(p, batchnorm_fold, .w = *w, .b = *b, .gamma = norm->gamma, .beta = norm->beta, .mean = norm->mean,
+                    .var = norm->var, .fw = fw, .fb = fb, .epsilon = norm->epsilon));
+    *w = fw;
+    *b = fb;
+    return EG_OK;
+}
+
+/* Convolution or dense layer, then node `i`, a batch norm with stored statistics, where no gradient is wanted: the
+ * weights are folded where the convolution was, which runs where the batch norm was. */
+static eg_status fold_norm(egi_plan *p, int64_t i)
+{
+    const egi_batchnorm_infer norm = *(const egi_batchnorm_infer *)p->nodes[i].args;
+    const fusible *f;
+    const egi_node *before = linear_producer(p, norm.x, &f);
+    const struct foldable *folds = before ? find_foldable(before) : NULL;
+    if (!folds || p->values[egi_root(p, norm.y)].requires_grad || norm.r != EGI_NONE ||
+        (f->r && *(egi_val *)field(before->args, f->r) != EGI_NONE))
+        return EG_OK;
+    const int64_t at = before - p->nodes;
+    void *args = before->args;
+    EG_TRY(fold_weights(p, &norm, field(args, folds->w), field(args, folds->b)));
+    *(egi_val *)field(args, f->y) = norm.y;
+    *(egi_act *)field(args, f->act) = norm.act;
+    *(float *)field(args, f->alpha) = norm.alpha;
+    egi_free(p->context, p->nodes[i].args);
+    p->nodes[i] = p->nodes[at];
+    p->nodes[at] = p->nodes[--p->n_nodes];
+    p->nodes[at].layer = p->nodes[i].layer;
+    return EG_OK;
 }
 
 eg_status egi_plan_fuse(egi_plan *p)
@@ -119,11 +173,17 @@ eg_status egi_plan_fuse(egi_plan *p)
         return p->status;
     if (p->n_forward >= 0)
         return egi_fail(EG_ERR_STATE, "plan: fusing comes before the backward pass");
-    for (int64_t i = 0; i < p->n_nodes; i++)
-        if (!p->nodes[i].dead && p->nodes[i].op == &egi_op_activation)
-            fuse_activation(p, &p->nodes[i]);
-        else if (!p->nodes[i].dead && p->nodes[i].op == &egi_op_add)
-            fuse_add(p, &p->nodes[i]);
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        egi_node *node = &p->nodes[i];
+        if (node->dead)
+            continue;
+        if (node->op == &egi_op_activation)
+            fuse_activation(p, node);
+        else if (node->op == &egi_op_add)
+            fuse_add(p, node);
+        else if (node->op == &egi_op_batchnorm_infer)
+            EG_TRY(p->status = fold_norm(p, i));
+    }
     return EG_OK;
 }
 

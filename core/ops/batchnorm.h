@@ -48,4 +48,12 @@ typedef struct egi_batchnorm_infer_square {
     float epsilon;
 } egi_batchnorm_infer_square;
 
+/** A convolution or dense layer that does what batchnorm_infer would do to its result: fw = w s, fb = beta + (b - mean)
+ * s with s = gamma / sqrt(var + epsilon) by output channel, the last dimension of w. fw and fb hold from run to run: a
+ * kernel may leave them as they are while control.weights_version does not change. */
+typedef struct egi_batchnorm_fold {
+    egi_val w, b, gamma, beta, mean, var, fw, fb;
+    float epsilon;
+} egi_batchnorm_fold;
+
 #endif

@@ -110,6 +110,83 @@ void expect_same(const Residual &k, bool training)
 
 } // namespace
 
+// A forward pass without gradients, as prediction runs it.
+class Forward
+{
+  public:
+    Forward(const Context &context, egi_dtype dtype, bool fused)
+    {
+        EXPECT_OK(egi_model_create(&net.m, context.c, dtype, 3));
+        const int image = net.source(EGI_SHAPE(9, 9, 8), "x");
+        const char *conv = "{\"filters\": 16, \"kernel_size\": 3, \"padding\": \"same\"}";
+        const char *first = "{\"filters\": 8, \"kernel_size\": 5, \"padding\": \"same\", \"use_bias\": false}";
+        const int a = norm(net, net.call(net.layer("Conv2D", first), {image}));
+        const int b = relu(net, add(net, a, image));
+        const int c = norm(net, net.call(net.layer("Conv2D", conv), {b}));
+        const int side = net.call(net.layer("Conv2D", "{\"filters\": 16, \"kernel_size\": 1}"), {b});
+        const int d = relu(net, add(net, c, side));
+        const int flat = net.call(net.layer("Flatten", "{}"), {d});
+        EXPECT_OK(egi_model_add_output(net.m, relu(net, norm(net, dense(net, flat)))));
+        EXPECT_OK(egi_model_finish(net.m));
+        fill(net);
+        EXPECT_OK(egi_plan_create(&plan, context.c, kBatch, dtype, false));
+        EXPECT_OK(egi_model_emit(net.m, plan, nullptr, nullptr, &io));
+        if (fused) {
+            EXPECT_OK(egi_plan_fuse(plan));
+        }
+        EXPECT_OK(egi_plan_compile(plan));
+    }
+    ~Forward()
+    {
+        eg_context *c = plan->context;
+        egi_plan_free(plan);
+        egi_free(c, io.params);
+    }
+    std::vector<double> run(int64_t version)
+    {
+        egi_control control = {};
+        control.weights_version = version;
+        EXPECT_OK(egi_plan_run(plan, &control));
+        const egi_tensor t = {egi_plan_data(plan, io.out[0]), plan->dtype, *egi_shape_of(plan, io.out[0])};
+        std::vector<double> y;
+        for (int64_t i = 0; i < egi_count(&t); i++)
+            y.push_back(egi_get(&t, i));
+        return y;
+    }
+    Net net;
+    egi_plan *plan = nullptr;
+
+  private:
+    egi_model_io io = {};
+};
+
+TEST(Fusing, StoredStatisticsAreFoldedIntoWeights)
+{
+    for (const egi_dtype dtype : {EGI_F64, EGI_F32}) {
+        const double tolerance = dtype == EGI_F64 ? 1e-12 : 1e-5;
+        const Context context;
+        Forward apart(context, dtype, false), folded(context, dtype, true);
+        for (const egi_op *op : {&egi_op_batchnorm_infer, &egi_op_add, &egi_op_activation}) {
+            int left = 0;
+            for (int64_t i = 0; i < folded.plan->n_nodes; i++)
+                left += !folded.plan->nodes[i].dead && folded.plan->nodes[i].op == op;
+            EXPECT_EQ(0, left) << op->name;
+        }
+        const std::vector<double> y = folded.run(1);
+        EXPECT_LT(difference(y, apart.run(1)), tolerance);
+        EXPECT_EQ(y, folded.run(1)) << "what was folded is still there";
+        for (Forward *f : {&apart, &folded})
+            for (int64_t i = 0; i < f->net.m->n_params; i++) {
+                std::vector<double> w = f->net.get(i);
+                for (double &v : w)
+                    v *= 1.25;
+                f->net.set(i, w);
+            }
+        EXPECT_GT(difference(apart.run(2), y), 0.01);
+        EXPECT_LT(difference(folded.run(2), apart.run(2)), tolerance) << "weights changed";
+    }
+}
+
 TEST(Fusing, BatchNormsAndSumsTakeWhatComesAfterThem)
 {
     for (const Residual &k : residuals) {
