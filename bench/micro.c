@@ -45,23 +45,26 @@ static const egi_segment plain[] = {STRETCH(MLP)}, punished[] = {{.end = MLP, .l
             }                                                                                                       \
         }                                                                                                           \
     }
-#define NORM(c)                                                                          \
-    {&egi_op_batchnorm,                                                                  \
-     {.args = &(const egi_batchnorm){.epsilon = 1e-3f, .momentum = 0.99f},               \
-      .in = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)},                                 \
-      .out = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)}}},                              \
-        {&egi_op_batchnorm_grad,                                                         \
-         {.args = &(const egi_batchnorm_grad){0},                                        \
-          .in = {IMAGES(c), IMAGES(c), ALL(c), ALL(c), ALL(c)},                          \
-          .out = {IMAGES(c), ALL(c), ALL(c)}}},                                          \
-    {                                                                                    \
-        &egi_op_batchnorm_infer,                                                         \
-        {                                                                                \
-            .args = &(const egi_batchnorm_infer){.epsilon = 1e-3f, .act = EGI_ACT_RELU}, \
-            .in = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)}, .out = {                  \
-                IMAGES(c)                                                                \
-            }                                                                            \
-        }                                                                                \
+#define NORM(c)                                                                              \
+    {&egi_op_batchnorm,                                                                      \
+     {.args = &(const egi_batchnorm){.epsilon = 1e-3f, .momentum = 0.99f},                   \
+      .in = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)},                                     \
+      .in_absent = 1 << 5,                                                                   \
+      .out = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)}}},                                  \
+        {&egi_op_batchnorm_grad,                                                             \
+         {.args = &(const egi_batchnorm_grad){0},                                            \
+          .in = {IMAGES(c), IMAGES(c), ALL(c), ALL(c), ALL(c)},                              \
+          .in_absent = 1 << 5,                                                               \
+          .out = {IMAGES(c), ALL(c), ALL(c)},                                                \
+          .out_absent = 1 << 3}},                                                            \
+    {                                                                                        \
+        &egi_op_batchnorm_infer,                                                             \
+        {                                                                                    \
+            .args = &(const egi_batchnorm_infer){.epsilon = 1e-3f, .act = EGI_ACT_RELU},     \
+            .in = {IMAGES(c), ALL(c), ALL(c), ALL(c), ALL(c)}, .in_absent = 1 << 5, .out = { \
+                IMAGES(c)                                                                    \
+            }                                                                                \
+        }                                                                                    \
     }
 
 static const job jobs[] = {

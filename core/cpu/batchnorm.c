@@ -5,7 +5,7 @@
 
 typedef struct forward {
     egi_fold f;
-    egi_val x, y, gamma, beta;
+    egi_val x, y, gamma, beta, r;
     float epsilon, alpha;
     egi_act act;
 } forward;
@@ -22,47 +22,52 @@ static double *moments_of(const egi_kernel *k, int64_t chunk)
     return (double *)(shift_of(k) + 3 * s->f.width + (3 * s->f.width & 1)) + chunk * 2 * s->f.c;
 }
 
-/* y = act((x - shift) scale + offset): subtracting first keeps the digits of large means. */
+/* y = act((x - shift) scale + offset + r): subtracting first keeps the digits of large means. */
 static inline EGI_SIMD_BODY void loop(egi_act act, float alpha, const float *x, const float *shift, const float *scale,
-                                      const float *offset, float *y, int64_t n)
+                                      const float *offset, const float *r, float *y, int64_t n)
 {
+    if (r) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        y[i] = egi_v_act(act, alpha, -1, 0, (x[i] - shift[i]) * scale[i] + offset[i]);
+        for (int64_t i = 0; i < n; i++)
+            y[i] = egi_v_act(act, alpha, -1, 0, (x[i] - shift[i]) * scale[i] + offset[i] + r[i]);
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] = egi_v_act(act, alpha, -1, 0, (x[i] - shift[i]) * scale[i] + offset[i]);
+    }
 }
 
 static inline EGI_SIMD_BODY void affine_body(egi_act act, float alpha, const float *x, const float *shift,
-                                             const float *scale, const float *offset, float *y, int64_t n)
+                                             const float *scale, const float *offset, const float *r, float *y,
+                                             int64_t n)
 {
     switch (act) {
-#define KIND(name)                                                  \
-    case EGI_ACT_##name:                                            \
-        loop(EGI_ACT_##name, alpha, x, shift, scale, offset, y, n); \
+#define KIND(name)                                                     \
+    case EGI_ACT_##name:                                               \
+        loop(EGI_ACT_##name, alpha, x, shift, scale, offset, r, y, n); \
         break;
-        KIND(RELU)
-        KIND(RELU6)
-        KIND(SIGMOID)
-        KIND(TANH)
-        KIND(LEAKY_RELU)
+        EGI_V_FUSED(KIND)
 #undef KIND
     default:
-        loop(EGI_ACT_LINEAR, alpha, x, shift, scale, offset, y, n);
+        break;
     }
 }
 EGI_SIMD(affine,
          (egi_act act, float alpha, const float *x, const float *shift, const float *scale, const float *offset,
-          float *y, int64_t n),
-         (act, alpha, x, shift, scale, offset, y, n))
+          const float *r, float *y, int64_t n),
+         (act, alpha, x, shift, scale, offset, r, y, n))
 
 static void apply_part(const egi_kernel *k, const egi_control *control, int64_t begin, int64_t end)
 {
     (void)control;
     const forward *s = k->state;
-    const float *shift = shift_of(k), *x = k->t[s->x].data;
+    const float *shift = shift_of(k), *x = k->t[s->x].data, *r = k->t[s->r].data;
     float *y = k->t[s->y].data;
-    for (int64_t i = begin; i < end; i++)
-        affine(s->act, s->alpha, x + i * s->f.width, shift, shift + s->f.width, shift + 2 * s->f.width,
-               y + i * s->f.width, egi_fold_item_count(&s->f, i));
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i * s->f.width;
+        affine(s->act, s->alpha, x + at, shift, shift + s->f.width, shift + 2 * s->f.width, r ? r + at : NULL, y + at,
+               egi_fold_item_count(&s->f, i));
+    }
 }
 
 /* Columns of shift, scale and offset, given mean and 1 / standard deviation. */
@@ -165,9 +170,11 @@ eg_status egi_cpu_batchnorm(egi_device *device, egi_kernel *out)
 {
     const egi_batchnorm *a = out->args;
     out->run = run_train;
-    return prepare(device, out,
-                   (forward){.x = a->x, .y = a->y, .gamma = a->gamma, .beta = a->beta, .act = EGI_ACT_LINEAR},
-                   EGI_CPU_CHUNKS);
+    return prepare(
+        device, out,
+        (forward){
+            .x = a->x, .y = a->y, .gamma = a->gamma, .beta = a->beta, .r = a->r, .act = a->act, .alpha = a->alpha},
+        EGI_CPU_CHUNKS);
 }
 
 eg_status egi_cpu_batchnorm_infer(egi_device *device, egi_kernel *out)
@@ -176,5 +183,7 @@ eg_status egi_cpu_batchnorm_infer(egi_device *device, egi_kernel *out)
     out->run = run_infer;
     return prepare(
         device, out,
-        (forward){.x = a->x, .y = a->y, .gamma = a->gamma, .beta = a->beta, .act = a->act, .alpha = a->alpha}, 0);
+        (forward){
+            .x = a->x, .y = a->y, .gamma = a->gamma, .beta = a->beta, .r = a->r, .act = a->act, .alpha = a->alpha},
+        0);
 }

@@ -8,7 +8,9 @@
 typedef struct backward {
     egi_fold f; /* of all rows; of one sample in the square */
     int64_t samples;
-    egi_val dy, x, gamma, mean, istd, var, dx, dgamma, dbeta; /* istd, or var with epsilon */
+    egi_val dy, y, x, gamma, mean, istd, var, dx, dgamma, dbeta, dr; /* istd, or var with epsilon */
+    egi_act act;
+    float alpha;
     double epsilon;
     bool through_statistics; /* the mean and the deviation depend on x */
 } backward;
@@ -38,13 +40,25 @@ static void set_shift(const egi_kernel *k)
     egi_fold_repeat(&s->f, k->t[s->mean].data, factors_of(k, 0));
 }
 
+static egi_fold_gradient gradient_of(const egi_kernel *k)
+{
+    const backward *s = k->state;
+    return (egi_fold_gradient){
+        .dy = k->t[s->dy].data, .y = k->t[s->y].data, .dz = k->t[s->dr].data, .act = s->act, .alpha = s->alpha};
+}
+
+static bool is_summed(const backward *s)
+{
+    return s->through_statistics || s->dgamma || s->dbeta;
+}
+
 static void sums_part(const egi_kernel *k, const egi_control *control, int64_t begin, int64_t end)
 {
     (void)control;
     const backward *s = k->state;
+    const egi_fold_gradient dz = gradient_of(k);
     for (int64_t i = begin; i < end; i++)
-        egi_fold_sums(&s->f, i, k->t[s->dy].data, k->t[s->x].data, factors_of(k, 0), sums_of(k, i, 0),
-                      sums_of(k, i, 1));
+        egi_fold_sums(&s->f, i, &dz, k->t[s->x].data, factors_of(k, 0), sums_of(k, i, 0), sums_of(k, i, 1));
 }
 
 /* The chunks' sums are added up in their order, into those of chunk 0. */
@@ -61,39 +75,63 @@ static void add_chunks(const egi_kernel *k)
 
 /* --- gradients ---------------------------------------------------------------------------------------------------- */
 
-/* dx = a (dy - b - (x - shift) c) */
-static inline EGI_SIMD_BODY void full_body(const float *dy, const float *x, const float *shift, const float *a,
-                                           const float *b, const float *c, float *dx, int64_t n)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        dx[i] = a[i] * ((dy[i] - b[i]) - (x[i] - shift[i]) * c[i]);
-}
-EGI_SIMD(full,
-         (const float *dy, const float *x, const float *shift, const float *a, const float *b, const float *c,
-          float *dx, int64_t n),
-         (dy, x, shift, a, b, c, dx, n))
+/* By column, repeated. */
+typedef struct factors {
+    const float *shift, *a, *b, *c;
+} factors;
 
-static inline EGI_SIMD_BODY void scaled_body(const float *dy, const float *a, float *dx, int64_t n)
+/* dx = a (dz - b - (x - shift) c), or a dz */
+static inline EGI_SIMD_BODY void dx_loop(const egi_fold_gradient *gradient, egi_act act, const float *x,
+                                         const factors *by, float *dx, int64_t n)
 {
+    const egi_fold_gradient g = *gradient;
+    const factors f = *by;
+    if (x) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        dx[i] = a[i] * dy[i];
+        for (int64_t i = 0; i < n; i++)
+            dx[i] = f.a[i] * ((egi_fold_gradient_at(&g, act, false, i) - f.b[i]) - (x[i] - f.shift[i]) * f.c[i]);
+    } else if (g.dz) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            dx[i] = f.a[i] * egi_fold_gradient_at(&g, act, true, i);
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            dx[i] = f.a[i] * egi_fold_gradient_at(&g, act, false, i);
+    }
 }
-EGI_SIMD(scaled, (const float *dy, const float *a, float *dx, int64_t n), (dy, a, dx, n))
+
+static inline EGI_SIMD_BODY void dx_row_body(const egi_fold_gradient *g, const float *x, const factors *by, float *dx,
+                                             int64_t n)
+{
+    switch (g->act) {
+#define KIND(name)                                \
+    case EGI_ACT_##name:                          \
+        dx_loop(g, EGI_ACT_##name, x, by, dx, n); \
+        break;
+        EGI_V_FUSED(KIND)
+#undef KIND
+    default:
+        break;
+    }
+}
+EGI_SIMD(dx_row, (const egi_fold_gradient *g, const float *x, const factors *by, float *dx, int64_t n),
+         (g, x, by, dx, n))
 
 static void dx_part(const egi_kernel *k, const egi_control *control, int64_t begin, int64_t end)
 {
     (void)control;
     const backward *s = k->state;
-    const float *dy = k->t[s->dy].data, *x = k->t[s->x].data;
-    float *dx = k->t[s->dx].data;
+    const float *x = k->t[s->x].data;
+    const factors by = {factors_of(k, 0), factors_of(k, 1), factors_of(k, 2), factors_of(k, 3)};
+    egi_fold_gradient dz = gradient_of(k);
+    if (is_summed(s) && dz.dz) /* the pass before left it there */
+        dz = (egi_fold_gradient){.dy = dz.dz};
     for (int64_t i = begin; i < end; i++) {
-        const int64_t at = i * s->f.width, n = egi_fold_item_count(&s->f, i);
-        if (s->through_statistics)
-            full(dy + at, x + at, factors_of(k, 0), factors_of(k, 1), factors_of(k, 2), factors_of(k, 3), dx + at, n);
-        else
-            scaled(dy + at, factors_of(k, 1), dx + at, n);
+        const int64_t at = i * s->f.width;
+        const egi_fold_gradient g = egi_fold_gradient_from(&dz, at);
+        dx_row(&g, s->through_statistics ? x + at : NULL, &by, (float *)k->t[s->dx].data + at,
+               egi_fold_item_count(&s->f, i));
     }
 }
 
@@ -117,7 +155,7 @@ static void finish_column(const egi_kernel *k, int64_t j, bool summed)
 static eg_status run_grad(const egi_kernel *k, const egi_control *control)
 {
     const backward *s = k->state;
-    const bool summed = s->through_statistics || s->dgamma || s->dbeta;
+    const bool summed = is_summed(s);
     if (summed) {
         set_shift(k);
         egi_cpu_split(k, control, EGI_CPU_CHUNKS, s->f.rows * s->f.c / EGI_CPU_CHUNKS, sums_part);
@@ -146,8 +184,9 @@ static void squares_part(const egi_kernel *k, const egi_control *control, int64_
         egi_cpu_chunk(s->samples, chunk, &from, &to);
         memset(total, 0, (size_t)(2 * c) * sizeof *total);
         for (int64_t i = from; i < to; i++) {
-            egi_fold_sums_all(&s->f, (const float *)k->t[s->dy].data + i * each,
-                              (const float *)k->t[s->x].data + i * each, factors_of(k, 0), sample, sample + c);
+            const egi_fold_gradient dz = {.dy = (const float *)k->t[s->dy].data + i * each};
+            egi_fold_sums_all(&s->f, &dz, (const float *)k->t[s->x].data + i * each, factors_of(k, 0), sample,
+                              sample + c);
             for (int64_t j = 0; j < 2 * c; j++)
                 total[j] += sample[j] * sample[j];
         }
@@ -207,12 +246,16 @@ eg_status egi_cpu_batchnorm_grad(egi_device *device, egi_kernel *out)
                    (backward){.samples = 1,
                               .dy = a->dy,
                               .x = a->x,
+                              .y = a->y,
                               .gamma = a->gamma,
                               .mean = a->mean,
                               .istd = a->istd,
                               .dx = a->dx,
                               .dgamma = a->dgamma,
                               .dbeta = a->dbeta,
+                              .dr = a->dr,
+                              .act = a->act,
+                              .alpha = a->alpha,
                               .through_statistics = true});
 }
 
@@ -224,12 +267,16 @@ eg_status egi_cpu_batchnorm_infer_grad(egi_device *device, egi_kernel *out)
                    (backward){.samples = 1,
                               .dy = a->dy,
                               .x = a->x,
+                              .y = a->y,
                               .gamma = a->gamma,
                               .mean = a->mean,
                               .var = a->var,
                               .dx = a->dx,
                               .dgamma = a->dgamma,
                               .dbeta = a->dbeta,
+                              .dr = a->dr,
+                              .act = a->act,
+                              .alpha = a->alpha,
                               .epsilon = (double)a->epsilon});
 }
 

@@ -296,7 +296,7 @@ static void block(const egi_direct *d, const egi_direct_pass *p, const float *im
                  .w = w + channel * rows + p->weights * width,
                  .bias = bias + channel,
                  .tail = left >= width ? EGI_LANES : (int)(left % EGI_LANES),
-                 .act = d->act,
+                 .act = d->r ? EGI_ACT_LINEAR : d->act,
                  .alpha = d->alpha};
     const bool alone = d->out <= width && p->out_col == d->out && p->out_row == p->cols * d->out;
     if (d->padded)
@@ -309,6 +309,15 @@ static void block(const egi_direct *d, const egi_direct_pass *p, const float *im
         strip_tiles(&s, wide);
 }
 
+/* What the tiles have left to do to pixels that follow one another, while they are in the cache. */
+static void finish(const egi_direct *d, float *y, int64_t floats)
+{
+    const bool done = d->layout != EGI_DIRECT_BY_ROWS && !d->r && egi_direct_activates(d->act);
+    const egi_finish f = {.r = d->r ? d->r + (y - d->y) : NULL, .act = d->act, .alpha = d->alpha};
+    if (!done)
+        egi_cpu_finish_block(y, floats, 1, floats, &f);
+}
+
 static void chunk(const egi_direct *d, const egi_direct_pass *p, const float *image, float *y, const float *w,
                   const float *bias, int64_t from, int64_t to)
 {
@@ -319,9 +328,8 @@ static void chunk(const egi_direct *d, const egi_direct_pass *p, const float *im
     }
     for (int64_t channel = 0; channel < d->out && d->layout != EGI_DIRECT_BY_ROWS; channel += WIDE)
         block(d, p, image, y, w, bias, from, to, channel);
-    if (!egi_direct_activates(d->act) ||
-        d->layout == EGI_DIRECT_BY_ROWS) /* only forward: one pass whose pixels follow one another */
-        egi_cpu_activate_part(y + from * p->out_col, (to - from) * p->out_col, d->act, d->alpha);
+    if (!d->transposed)
+        finish(d, y + from * p->out_col, (to - from) * p->out_col);
 }
 
 void egi_direct_rows(const egi_direct_job *j, const egi_direct_pass *p, const float *image, float *y, int64_t rows)

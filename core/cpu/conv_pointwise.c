@@ -89,10 +89,8 @@ static egi_product forward(const egi_kernel *k, const egi_conv2d *a, const point
                          .k = p->d.c,
                          .a = pixels,
                          .b = k->t[a->w].data,
-                         .bias = k->t[a->b].data,
-                         .act = a->act,
-                         .alpha = a->alpha,
-                         .c = k->t[a->y].data};
+                         .c = k->t[a->y].data,
+                         .finish = {.b = k->t[a->b].data, .r = k->t[a->r].data, .act = a->act, .alpha = a->alpha}};
 }
 
 static egi_product towards_input(const egi_kernel *k, const egi_conv2d_dx *a, const pointwise *p, float *pixels)

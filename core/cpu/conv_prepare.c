@@ -122,7 +122,8 @@ eg_status egi_cpu_conv2d_direct(egi_device *device, egi_kernel *out)
     EG_TRY(forward(device, out, &s, &a->g, &d));
     d->x = t[a->x].data;
     d->w = t[a->w].data;
-    d->b = a->b == EGI_NONE ? NULL : t[a->b].data;
+    d->b = t[a->b].data;
+    d->r = t[a->r].data;
     d->y = t[a->y].data;
     d->act = a->act;
     d->alpha = a->alpha;

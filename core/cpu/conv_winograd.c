@@ -8,7 +8,7 @@ typedef struct wino {
     egi_wino_tiles s;
     int64_t in, out, oh, ow, samples, parts; /* in, out: channels that are read and written */
     bool turned;
-    const float *x, *w, *b;
+    const float *x, *w, *b, *r;
     float *y;
     egi_act act;
     float alpha;
@@ -97,8 +97,7 @@ static inline EGI_SIMD_BODY void rows_of_a(const egi_vec *m, egi_vec *y)
 }
 
 /* A' m A + b of eight channels. */
-static inline EGI_SIMD_BODY void output_tile(const float *m, int64_t place, const egi_vec *b, egi_act act, float alpha,
-                                             egi_vec *y)
+static inline EGI_SIMD_BODY void output_tile(const float *m, int64_t place, const egi_vec *b, egi_vec *y)
 {
     egi_vec half[2][4], t[2];
     for (int j = 0; j < 4; j++) {
@@ -111,11 +110,18 @@ static inline EGI_SIMD_BODY void output_tile(const float *m, int64_t place, cons
     }
     for (int i = 0; i < 2; i++) {
         rows_of_a(half[i], t);
-        for (int j = 0; j < 2; j++) {
+        for (int j = 0; j < 2; j++)
             y[2 * i + j] = t[j] + *b;
-            egi_direct_activate(&y[2 * i + j], act, alpha);
-        }
     }
+}
+
+/* The activation of what is there and, where it is not NULL, of the residual. */
+static inline EGI_SIMD_BODY void put(const wino *d, const float *r, egi_vec *v, float *y)
+{
+    if (r)
+        *v += *(const egi_vec_at *)r;
+    egi_direct_activate(v, d->act, d->alpha);
+    *(egi_vec_at *)y = *v;
 }
 
 static inline EGI_SIMD_BODY void output_body(const wino *d, const float *m, int64_t from, int64_t n, float *y)
@@ -124,17 +130,16 @@ static inline EGI_SIMD_BODY void output_body(const wino *d, const float *m, int6
     for (int64_t t = 0; t < n; t++) {
         const int64_t i = (from + t) / d->s.tw * 2, j = (from + t) % d->s.tw * 2;
         float *at = y + i * row + j * d->out;
+        const float *r = d->r ? d->r + (at - d->y) : NULL;
         const bool below = i + 1 < d->oh, right = j + 1 < d->ow;
         for (int64_t k = 0; k < d->out; k += EGI_LANES) {
             egi_vec four[4], b = d->b ? (egi_vec) * (const egi_vec_at *)(d->b + k) : (egi_vec){0};
-            output_tile(m + t * d->out + k, place, &b, d->act, d->alpha, four);
-            *(egi_vec_at *)(at + k) = four[0];
-            if (right)
-                *(egi_vec_at *)(at + d->out + k) = four[1];
-            if (below)
-                *(egi_vec_at *)(at + row + k) = four[2];
-            if (below && right)
-                *(egi_vec_at *)(at + row + d->out + k) = four[3];
+            output_tile(m + t * d->out + k, place, &b, four);
+            for (int p = 0; p < 4; p++) {
+                const int64_t pixel = (p / 2) * row + (p % 2) * d->out + k;
+                if ((p < 2 || below) && (p % 2 == 0 || right))
+                    put(d, r ? r + pixel : NULL, &four[p], at + pixel);
+            }
         }
     }
 }
@@ -251,6 +256,7 @@ eg_status egi_cpu_conv2d_winograd(egi_device *device, egi_kernel *out)
                            .x = t[a->x].data,
                            .w = t[a->w].data,
                            .b = t[a->b].data,
+                           .r = t[a->r].data,
                            .y = t[a->y].data,
                            .act = a->act,
                            .alpha = a->alpha});

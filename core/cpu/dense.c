@@ -10,10 +10,8 @@ static egi_product dense_product(const egi_kernel *k)
                          .k = x->shape.dim[1],
                          .a = x->data,
                          .b = w->data,
-                         .bias = t[a->b].data,
-                         .act = a->act,
-                         .alpha = a->alpha,
-                         .c = t[a->y].data};
+                         .c = t[a->y].data,
+                         .finish = {.b = t[a->b].data, .act = a->act, .alpha = a->alpha}};
 }
 
 static egi_product gemm_product(const egi_kernel *k)

@@ -234,7 +234,8 @@ static eg_status run_forward(const egi_kernel *k, const egi_control *control)
                                     {DNNL_ARG_SCRATCHPAD, c->scratchpad},
                                     {DNNL_ARG_BIAS, c->bias}};
     EG_TRY(execute(k, c->primitive, c->bias ? 5 : 4, args));
-    egi_cpu_finish(k, k->t[a->y].data, NULL, egi_count(&k->t[a->y]), 1, a->act, a->alpha);
+    egi_cpu_finish(k, k->t[a->y].data, egi_count(&k->t[a->y]), 1,
+                   &(egi_finish){.r = k->t[a->r].data, .act = a->act, .alpha = a->alpha});
     return EG_OK;
 }
 

@@ -233,8 +233,12 @@ void egi_cpu_multiply_panels(const egi_panels *p)
 
 static void finish_rows(const egi_product *p, float *c, int64_t rows, int64_t col, int64_t cols)
 {
-    if (p->bias || p->act != EGI_ACT_LINEAR)
-        egi_cpu_finish_block(c, p->n, p->bias ? p->bias + col : NULL, rows, cols, p->act, p->alpha);
+    egi_finish f = p->finish;
+    if (f.b)
+        f.b += col;
+    if (f.r)
+        f.r += c - p->c;
+    egi_cpu_finish_block(c, p->n, rows, cols, &f);
 }
 
 /* Are rows of op(a) copied side by side? Columns of a stored matrix that lie far apart fall into few sets of the cache.

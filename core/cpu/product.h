@@ -2,19 +2,16 @@
 #ifndef EGI_CPU_PRODUCT_H
 #define EGI_CPU_PRODUCT_H
 
-#include "core/act.h"
-#include "core/cpu/parallel.h"
+#include "core/cpu/finish.h"
 
-/** c = act(op(a) op(b) + c where `accumulate` + bias): op(a): (m, k), op(b): (k, n), c: (m, n), row-major without gaps.
- * Any size may be 0. `squared`: of the squares of a's and b's elements; only with `ta` and without `tb`. Of activations
- * only the fused kinds. */
+/** c = finish(op(a) op(b) + c where `accumulate`): op(a): (m, k), op(b): (k, n), c: (m, n), row-major without gaps.
+ * Any size may be 0. `squared`: of the squares of a's and b's elements; only with `ta` and without `tb`. */
 typedef struct egi_product {
     bool ta, tb, accumulate, squared;
     int64_t m, n, k;
-    const float *a, *b, *bias; /* bias: (n) or NULL */
-    egi_act act;
-    float alpha;
+    const float *a, *b;
     float *c;
+    egi_finish finish; /* of c */
 } egi_product;
 
 /** Floats of scratch that egi_cpu_multiply() wants for these sizes. */

@@ -199,6 +199,9 @@ EGI_V float egi_v_act(egi_act act, float alpha, float max_value, float threshold
     }
 }
 
+/** The kinds that fuse, for one vectorised loop each. */
+#define EGI_V_FUSED(X) X(LINEAR) X(RELU) X(RELU6) X(SIGMOID) X(TANH) X(LEAKY_RELU)
+
 /** dy/dx; kinds by output are given y, the others x (`v`). */
 EGI_V float egi_v_slope(egi_act act, float alpha, float max_value, float threshold, float v)
 {

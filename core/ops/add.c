@@ -4,6 +4,7 @@
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_add *a = args;
+    EG_TRY(egi_check_fused(a->act, (double)a->alpha));
     EG_TRY(egi_check_real(p, "a", a->a, 0));
     EG_TRY(egi_check_like(p, "b", a->b, a->a));
     return egi_check_like(p, "y", a->y, a->a);
@@ -11,13 +12,13 @@ static eg_status check(const egi_plan *p, const void *args)
 
 static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
 {
-    (void)p;
     const egi_add *a = args;
-    const egi_val dy = egi_grad_of(g, a->y);
+    egi_val dz;
+    EG_TRY(egi_grad_fused(p, g, a->y, a->act, a->alpha, &dz));
     if (egi_grad_wanted(g, a->a))
-        egi_grad_pass(g, a->a, dy);
+        egi_grad_pass(g, a->a, dz);
     if (egi_grad_wanted(g, a->b))
-        egi_grad_pass(g, a->b, dy);
+        egi_grad_pass(g, a->b, dz);
     return EG_OK;
 }
 
@@ -25,21 +26,28 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 {
     (void)control;
     const egi_add *a = args;
+    const egi_act_args act = {.alpha = (double)a->alpha, .max_value = -1};
     const int64_t n = egi_count(&t[a->y]);
     for (int64_t i = 0; i < n; i++)
-        egi_set(&t[a->y], i, egi_get(&t[a->a], i) + egi_get(&t[a->b], i));
+        egi_set(&t[a->y], i, egi_act_value(a->act, &act, egi_get(&t[a->a], i) + egi_get(&t[a->b], i)));
 }
 
-#define CASE(...)                                                                                                   \
-    {                                                                                                               \
-        .args = &(const egi_add){0}, .in = {EGI_STATIC_SHAPE(__VA_ARGS__), EGI_STATIC_SHAPE(__VA_ARGS__)}, .out = { \
-            EGI_STATIC_SHAPE(__VA_ARGS__)                                                                           \
-        }                                                                                                           \
+#define CASE(kind, slope, ...)                                                         \
+    {                                                                                  \
+        .args = &(const egi_add){.act = EGI_ACT_##kind, .alpha = slope},               \
+        .in = {EGI_STATIC_SHAPE(__VA_ARGS__), EGI_STATIC_SHAPE(__VA_ARGS__)}, .out = { \
+            EGI_STATIC_SHAPE(__VA_ARGS__)                                              \
+        }                                                                              \
     }
 static const egi_op_case cases[] = {
-    CASE(3, 5, 7),
-    CASE(1),
-    CASE(40, 1031),
+    CASE(LINEAR, 0, 3, 5, 7),
+    CASE(LINEAR, 0, 1),
+    CASE(LINEAR, 0, 40, 1031),
+    CASE(RELU, 0, 3, 5, 7),
+    CASE(RELU6, 0, 11, 3),
+    CASE(SIGMOID, 0, 1),
+    CASE(TANH, 0, 5, 9),
+    CASE(LEAKY_RELU, 0.3f, 40, 1031),
     {.args = &(const egi_add){0}, .in = {{0}, {0}}, .out = {{0}}}, /* scalars: sums of losses */
 };
 

@@ -14,6 +14,7 @@ static eg_status check(const egi_plan *p, const void *args)
     EG_TRY(egi_check_may(p, "beta", a->beta, dtype, c));
     EG_TRY(egi_check_is(p, "mean", a->mean, dtype, c));
     EG_TRY(egi_check_is(p, "var", a->var, dtype, c));
+    EG_TRY(egi_check_may(p, "r", a->r, dtype, *egi_shape_of(p, a->x)));
     return egi_check_like(p, "y", a->y, a->x);
 }
 
@@ -21,12 +22,16 @@ static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
 {
     const egi_batchnorm_infer *a = args;
     if (!egi_grad_wanted(g, a->x) && !egi_grad_wanted(g, a->gamma) && !egi_grad_wanted(g, a->beta))
-        return EG_OK;
-    egi_val dz;
-    EG_TRY(egi_grad_fused(p, g, a->y, a->act, a->alpha, &dz));
-    return EGI_EMIT(p, batchnorm_infer_grad, .dy = dz, .x = a->x, .gamma = a->gamma, .mean = a->mean, .var = a->var,
-                    .dx = egi_grad_maybe(g, a->x), .dgamma = egi_grad_maybe(g, a->gamma),
-                    .dbeta = egi_grad_maybe(g, a->beta), .epsilon = a->epsilon);
+        return egi_grad_fused_residual(p, g, a->y, a->r, a->act, a->alpha);
+    const egi_val dy = egi_grad_of(g, a->y);
+    const egi_val dr = egi_grad_wanted(g, a->r) && a->act != EGI_ACT_LINEAR ? egi_temp_like(p, dy) : EGI_NONE;
+    EG_TRY(EGI_EMIT(p, batchnorm_infer_grad, .dy = dy, .x = a->x, .gamma = a->gamma, .mean = a->mean, .var = a->var,
+                    .y = a->act == EGI_ACT_LINEAR ? EGI_NONE : a->y, .dx = egi_grad_maybe(g, a->x),
+                    .dgamma = egi_grad_maybe(g, a->gamma), .dbeta = egi_grad_maybe(g, a->beta), .dr = dr,
+                    .epsilon = a->epsilon, .act = a->act, .alpha = a->alpha));
+    if (egi_grad_wanted(g, a->r))
+        egi_grad_pass(g, a->r, dr ? dr : dy);
+    return p->status;
 }
 
 static eg_status square(egi_plan *p, const void *args, egi_grads *g)
@@ -51,7 +56,8 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
         const double mean = egi_get(&t[a->mean], j), istd = 1 / sqrt(egi_get(&t[a->var], j) + (double)a->epsilon);
         const double gamma = a->gamma ? egi_get(&t[a->gamma], j) : 1, beta = a->beta ? egi_get(&t[a->beta], j) : 0;
         for (int64_t i = 0; i < n; i++) {
-            const double z = gamma * (egi_get(&t[a->x], i * c + j) - mean) * istd + beta;
+            const double r = a->r ? egi_get(&t[a->r], i * c + j) : 0;
+            const double z = gamma * (egi_get(&t[a->x], i * c + j) - mean) * istd + beta + r;
             egi_set(&t[a->y], i * c + j, egi_act_value(a->act, &k, z));
         }
     }
@@ -61,7 +67,8 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 #define CASE(kind, slope, absent, c, ...)                                                              \
     {                                                                                                  \
         .args = &(const egi_batchnorm_infer){.epsilon = 1e-3f, .act = EGI_ACT_##kind, .alpha = slope}, \
-        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), CHANNELS(c), CHANNELS(c)},  \
+        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), CHANNELS(c), CHANNELS(c),   \
+               EGI_STATIC_SHAPE(__VA_ARGS__, c)},                                                      \
         .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c)}, .in_absent = absent, .fill = {                      \
             EGI_FILL_NORMAL,                                                                           \
             EGI_FILL_POSITIVE,                                                                         \
@@ -70,10 +77,22 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
             EGI_FILL_POSITIVE                                                                          \
         }                                                                                              \
     }
+#define NO_R (1 << 5)
 static const egi_op_case cases[] = {
-    CASE(LINEAR, 0, 0, 5, 4, 3, 3), CASE(RELU, 0, 0, 3, 11),          CASE(RELU6, 0, 1 << 1, 17, 6, 2),
-    CASE(SIGMOID, 0, 1 << 2, 4, 7), CASE(TANH, 0, 3 << 1, 1, 7),      CASE(LEAKY_RELU, 0.2f, 0, 130, 9),
-    CASE(RELU, 0, 0, 4, 1),         CASE(RELU, 0, 0, 16, 32, 12, 11), CASE(LINEAR, 0, 0, 3, 13, 17, 19),
+    CASE(LINEAR, 0, NO_R, 5, 4, 3, 3),
+    CASE(RELU, 0, NO_R, 3, 11),
+    CASE(RELU6, 0, NO_R | 1 << 1, 17, 6, 2),
+    CASE(SIGMOID, 0, NO_R | 1 << 2, 4, 7),
+    CASE(TANH, 0, NO_R | 3 << 1, 1, 7),
+    CASE(LEAKY_RELU, 0.2f, NO_R, 130, 9),
+    CASE(RELU, 0, NO_R, 4, 1),
+    CASE(RELU, 0, NO_R, 16, 32, 12, 11),
+    CASE(LINEAR, 0, NO_R, 3, 13, 17, 19),
+    CASE(RELU, 0, 0, 5, 4, 3, 3),
+    CASE(TANH, 0, 1 << 2, 4, 7),
+    CASE(LINEAR, 0, 0, 17, 6, 2),
+    CASE(RELU, 0, 0, 1, 7),
+    CASE(TANH, 0, 0, 16, 32, 12, 11),
 };
 
 const egi_op egi_op_batchnorm_infer = {
@@ -81,7 +100,7 @@ const egi_op egi_op_batchnorm_infer = {
     .size = sizeof(egi_batchnorm_infer),
     .in = {EGI_FIELD(egi_batchnorm_infer, x), EGI_FIELD(egi_batchnorm_infer, gamma),
            EGI_FIELD(egi_batchnorm_infer, beta), EGI_FIELD(egi_batchnorm_infer, mean),
-           EGI_FIELD(egi_batchnorm_infer, var)},
+           EGI_FIELD(egi_batchnorm_infer, var), EGI_FIELD(egi_batchnorm_infer, r)},
     .out = {EGI_FIELD(egi_batchnorm_infer, y)},
     .check = check,
     .grad = grad,

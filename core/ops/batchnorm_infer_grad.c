@@ -6,6 +6,7 @@
 static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_batchnorm_infer_grad *a = args;
+    EG_TRY(egi_check_fused(a->act, (double)a->alpha));
     if (a->dx == EGI_NONE && a->dgamma == EGI_NONE && a->dbeta == EGI_NONE)
         return egi_fail(EG_ERR_ARG, "wanted at least one of dx, dgamma, dbeta, found none");
     EG_TRY(egi_check_real(p, "dy", a->dy, 2));
@@ -15,9 +16,20 @@ static eg_status check(const egi_plan *p, const void *args)
     EG_TRY(egi_check_may(p, "gamma", a->gamma, dtype, c));
     EG_TRY(egi_check_is(p, "mean", a->mean, dtype, c));
     EG_TRY(egi_check_is(p, "var", a->var, dtype, c));
+    if (a->act != EGI_ACT_LINEAR)
+        EG_TRY(egi_check_is(p, "y", a->y, dtype, dy));
+    EG_TRY(egi_check_may(p, "dr", a->dr, dtype, dy));
     EG_TRY(egi_check_may(p, "dx", a->dx, dtype, dy));
     EG_TRY(egi_check_may(p, "dgamma", a->dgamma, dtype, c));
     return egi_check_may(p, "dbeta", a->dbeta, dtype, c);
+}
+
+/* dz at element `at`. */
+static double before_act(const egi_batchnorm_infer_grad *a, const egi_tensor *t, int64_t at)
+{
+    const egi_act_args act = {.alpha = (double)a->alpha, .max_value = -1};
+    const double slope = a->y ? egi_act_slope(a->act, &act, 0, egi_get(&t[a->y], at)) : 1;
+    return egi_get(&t[a->dy], at) * slope;
 }
 
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
@@ -30,11 +42,13 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
         const double gamma = a->gamma ? egi_get(&t[a->gamma], j) : 1;
         double sum = 0, dot = 0;
         for (int64_t i = 0; i < n; i++) {
-            const double dy = egi_get(&t[a->dy], i * c + j);
-            sum += dy;
-            dot += dy * (egi_get(&t[a->x], i * c + j) - mean) * istd;
+            const double dz = before_act(a, t, i * c + j);
+            sum += dz;
+            dot += dz * (egi_get(&t[a->x], i * c + j) - mean) * istd;
+            if (a->dr)
+                egi_set(&t[a->dr], i * c + j, dz);
             if (a->dx)
-                egi_set(&t[a->dx], i * c + j, dy * gamma * istd);
+                egi_set(&t[a->dx], i * c + j, dz * gamma * istd);
         }
         if (a->dgamma)
             egi_set(&t[a->dgamma], j, dot);
@@ -44,23 +58,45 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
 }
 
 #define CHANNELS(c) EGI_STATIC_SHAPE(c)
-#define CASE(absent, unwanted, c, ...)                                                                       \
-    {                                                                                                        \
-        .args = &(const egi_batchnorm_infer_grad){.epsilon = 1e-3f},                                         \
-        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), \
-               CHANNELS(c)},                                                                                 \
-        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c)}, .in_absent = absent,            \
-        .out_absent = unwanted, .fill = {                                                                    \
-            EGI_FILL_NORMAL,                                                                                 \
-            EGI_FILL_NORMAL,                                                                                 \
-            EGI_FILL_POSITIVE,                                                                               \
-            EGI_FILL_NORMAL,                                                                                 \
-            EGI_FILL_POSITIVE                                                                                \
-        }                                                                                                    \
+#define FUSED(kind, slope, y_fill, absent, unwanted, c, ...)                                                   \
+    {                                                                                                          \
+        .args = &(const egi_batchnorm_infer_grad){.epsilon = 1e-3f, .act = EGI_ACT_##kind, .alpha = slope},    \
+        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c),                                                               \
+               EGI_STATIC_SHAPE(__VA_ARGS__, c),                                                               \
+               CHANNELS(c),                                                                                    \
+               CHANNELS(c),                                                                                    \
+               CHANNELS(c),                                                                                    \
+               EGI_STATIC_SHAPE(__VA_ARGS__, c)},                                                              \
+        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), EGI_STATIC_SHAPE(__VA_ARGS__, c)}, \
+        .in_absent = absent, .out_absent = unwanted, .fill = {                                                 \
+            EGI_FILL_NORMAL,                                                                                   \
+            EGI_FILL_NORMAL,                                                                                   \
+            EGI_FILL_POSITIVE,                                                                                 \
+            EGI_FILL_NORMAL,                                                                                   \
+            EGI_FILL_POSITIVE,                                                                                 \
+            EGI_FILL_##y_fill                                                                                  \
+        }                                                                                                      \
     }
+#define NO_DR                          (1 << 3)
+#define CASE(absent, unwanted, c, ...) FUSED(LINEAR, 0, NORMAL, 1 << 5 | (absent), NO_DR | (unwanted), c, __VA_ARGS__)
 static const egi_op_case cases[] = {
-    CASE(0, 0, 5, 4, 3, 3), CASE(1 << 2, 1 << 1, 3, 11), CASE(0, 6, 17, 6, 2),       CASE(0, 1, 17, 6, 2),
-    CASE(0, 0, 1, 7),       CASE(0, 0, 130, 9),          CASE(0, 0, 16, 32, 12, 11), CASE(0, 0, 3, 13, 17, 19),
+    CASE(0, 0, 5, 4, 3, 3),
+    CASE(1 << 2, 1 << 1, 3, 11),
+    CASE(0, 6, 17, 6, 2),
+    CASE(0, 1, 17, 6, 2),
+    CASE(0, 0, 1, 7),
+    CASE(0, 0, 130, 9),
+    CASE(0, 0, 16, 32, 12, 11),
+    CASE(0, 0, 3, 13, 17, 19),
+    FUSED(RELU, 0, AWAY, 0, NO_DR, 5, 4, 3, 3),
+    FUSED(RELU6, 0, AWAY, 0, 0, 17, 6, 2),
+    FUSED(SIGMOID, 0, UNIT, 1 << 2, 1 << 1, 3, 11),
+    FUSED(TANH, 0, UNIT, 0, NO_DR | 6, 17, 6, 2),
+    FUSED(LEAKY_RELU, 0.2f, AWAY, 0, 1, 130, 9),
+    FUSED(RELU, 0, AWAY, 0, 0, 1, 7),
+    FUSED(RELU, 0, AWAY, 0, 6, 4, 1),
+    FUSED(RELU, 0, AWAY, 0, NO_DR, 16, 32, 12, 11),
+    FUSED(RELU, 0, AWAY, 0, 0, 3, 13, 17, 19),
 };
 
 const egi_op egi_op_batchnorm_infer_grad = {
@@ -68,9 +104,9 @@ const egi_op egi_op_batchnorm_infer_grad = {
     .size = sizeof(egi_batchnorm_infer_grad),
     .in = {EGI_FIELD(egi_batchnorm_infer_grad, dy), EGI_FIELD(egi_batchnorm_infer_grad, x),
            EGI_FIELD(egi_batchnorm_infer_grad, gamma), EGI_FIELD(egi_batchnorm_infer_grad, mean),
-           EGI_FIELD(egi_batchnorm_infer_grad, var)},
+           EGI_FIELD(egi_batchnorm_infer_grad, var), EGI_FIELD(egi_batchnorm_infer_grad, y)},
     .out = {EGI_FIELD(egi_batchnorm_infer_grad, dx), EGI_FIELD(egi_batchnorm_infer_grad, dgamma),
-            EGI_FIELD(egi_batchnorm_infer_grad, dbeta)},
+            EGI_FIELD(egi_batchnorm_infer_grad, dbeta), EGI_FIELD(egi_batchnorm_infer_grad, dr)},
     .check = check,
     .reference = reference,
     EGI_CASES(cases),

@@ -67,3 +67,13 @@ eg_status egi_grad_fused(egi_plan *p, egi_grads *g, egi_val y, egi_act act, floa
     *dz = egi_temp_like(p, dy);
     return EGI_EMIT(p, activation_grad, .dy = dy, .y = y, .dx = *dz, .act = act, .alpha = alpha);
 }
+
+eg_status egi_grad_fused_residual(egi_plan *p, egi_grads *g, egi_val y, egi_val r, egi_act act, float alpha)
+{
+    egi_val dz;
+    if (!egi_grad_wanted(g, r))
+        return EG_OK;
+    EG_TRY(egi_grad_fused(p, g, y, act, alpha, &dz));
+    egi_grad_pass(g, r, dz);
+    return p->status;
+}

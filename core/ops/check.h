@@ -31,6 +31,11 @@ EG_MUST_USE eg_status egi_check_fused(egi_act act, double alpha);
 EG_MUST_USE eg_status egi_grad_fused(egi_plan *plan, egi_grads *grads, egi_val y, egi_act act, float alpha,
                                      egi_val *dz);
 
+/** The same, passed on as the gradient of `r`, which was added before the activation. Nothing where r's is not wanted.
+ */
+EG_MUST_USE eg_status egi_grad_fused_residual(egi_plan *plan, egi_grads *grads, egi_val y, egi_val r, egi_act act,
+                                              float alpha);
+
 /** For gradient rules: a place for x's gradient, or EGI_NONE when nobody wants it. */
 static inline egi_val egi_grad_maybe(egi_grads *g, egi_val x)
 {

@@ -34,9 +34,12 @@ egi_conv_dims egi_conv_dims_of(const egi_shape *x, const egi_shape *k, const egi
                            .fg = k->dim[2] ? k->dim[3] / (x->dim[3] / k->dim[2]) : 0};
 }
 
-double egi_conv_flops(const egi_shape *k, const egi_shape *y)
+double egi_conv_flops(const egi_shape *k, const egi_shape *y, const egi_conv_pool *pool)
 {
-    return 2.0 * (double)egi_shape_span(k, 0, 3) * (double)egi_shape_count(y); /* cg taps an output: groups are in it */
+    const bool pooled = pool && pool->size[0];
+    const int64_t places = pooled ? pool->size[0] * pool->size[1] : y->dim[1] * y->dim[2];
+    const double outputs = (double)(y->dim[0] * places * y->dim[3]);
+    return 2.0 * (double)egi_shape_span(k, 0, 3) * outputs; /* cg taps an output: groups are in it */
 }
 
 static eg_status check_axis(const char *axis, int64_t in, int64_t kernel, int64_t out, const egi_conv_geometry *g,
@@ -103,10 +106,11 @@ static eg_status check(const egi_plan *p, const void *args)
     const egi_conv2d *a = args;
     EG_TRY(egi_conv_check(p, a->x, a->w, a->y, &a->g, NULL));
     EG_TRY(egi_check_may(p, "b", a->b, egi_dtype_of(p, a->x), EGI_SHAPE(egi_dim(p, a->w, 3))));
+    EG_TRY(egi_check_may(p, "r", a->r, egi_dtype_of(p, a->x), *egi_shape_of(p, a->y)));
     return egi_check_fused(a->act, a->alpha);
 }
 
-eg_status egi_conv_grad(egi_plan *p, egi_grads *g, const egi_conv2d_maxpool *a)
+eg_status egi_conv_grad(egi_plan *p, egi_grads *g, const egi_conv2d_maxpool *a, egi_val r)
 {
     egi_val dz;
     EG_TRY(egi_grad_fused(p, g, a->y, a->act, a->alpha, &dz));
@@ -121,7 +125,9 @@ eg_status egi_conv_grad(egi_plan *p, egi_grads *g, const egi_conv2d_maxpool *a)
     if (egi_grad_wanted(g, a->x))
         EG_TRY(EGI_EMIT(p, conv2d_dx, .dy = dz, .index = a->index, .w = a->w, .dx = egi_grad_into(g, a->x), .g = a->g,
                         .pool = a->pool));
-    return EG_OK;
+    if (egi_grad_wanted(g, r))
+        egi_grad_pass(g, r, dz);
+    return p->status;
 }
 
 eg_status egi_conv_square(egi_plan *p, egi_grads *g, const egi_conv2d_maxpool *a)
@@ -146,7 +152,7 @@ static egi_conv2d_maxpool unpooled(const egi_conv2d *a)
 static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
 {
     const egi_conv2d_maxpool a = unpooled(args);
-    return egi_conv_grad(p, g, &a);
+    return egi_conv_grad(p, g, &a, ((const egi_conv2d *)args)->r);
 }
 
 static eg_status square(egi_plan *p, const void *args, egi_grads *g)
@@ -161,6 +167,8 @@ double egi_conv_element(const egi_conv2d *a, const egi_conv_dims *d, const egi_t
     const egi_act_args act = {.alpha = a->alpha};
     const int64_t first = f / d->fg * d->cg;
     double sum = a->b == EGI_NONE ? 0 : egi_get(&t[a->b], f);
+    if (a->r != EGI_NONE)
+        sum += egi_get(&t[a->r], ((n * d->oh + i) * d->ow + j) * d->f + f);
     for (int64_t ki = 0; ki < d->kh; ki++)
         for (int64_t kj = 0; kj < d->kw; kj++) {
             const int64_t r = egi_conv_at(&a->g, 0, i, ki), s = egi_conv_at(&a->g, 1, j, kj);
@@ -176,7 +184,7 @@ double egi_conv_element(const egi_conv2d *a, const egi_conv_dims *d, const egi_t
 static double flops(const void *args, const egi_tensor *t)
 {
     const egi_conv2d *a = args;
-    return egi_conv_flops(&t[a->w].shape, &t[a->y].shape);
+    return egi_conv_flops(&t[a->w].shape, &t[a->y].shape, NULL);
 }
 
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
@@ -198,49 +206,63 @@ static const egi_conv2d valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEOMET
                         same3_relu = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), .act = EGI_ACT_RELU},
                         same5_relu = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), .act = EGI_ACT_RELU},
                         same5_tanh = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), .act = EGI_ACT_TANH},
-                        stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)}, stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)},
+                        stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)},
+                        stride2_relu = {GEOMETRY(2, 2, 0, 0, 1, 1, 1), .act = EGI_ACT_RELU},
+                        stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)},
                         stride2_sigmoid = {GEOMETRY(2, 2, 1, 1, 1, 1, 1), .act = EGI_ACT_SIGMOID},
                         dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)}, grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)},
                         depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5), .act = EGI_ACT_RELU6},
                         leaky = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f},
                         leaky3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.2f};
 
-#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                                      \
-    {                                                                                                               \
-        .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, \
-        .out = {EGI_STATIC_SHAPE(n, oh, ow, f)}, .in_absent = (absent)                                              \
+#define NO_R (1 << 3)
+#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                     \
+    {                                                                                              \
+        .args = &args_,                                                                            \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f), \
+               EGI_STATIC_SHAPE(n, oh, ow, f)},                                                    \
+        .out = {EGI_STATIC_SHAPE(n, oh, ow, f)}, .in_absent = (absent)                             \
     }
 static const egi_op_case cases[] = {
-    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),          /* kernel not square */
-    CASE(valid, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),          /* size 1, no bias */
-    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),          /* the window is the image */
-    CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),          /* 1x1 */
-    CASE(same3, 4, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),          /* no bias */
-    CASE(same3_relu, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),  /* ResNet-8 */
-    CASE(same3_relu, 0, 2, 9, 9, 3, 3, 3, 3, 16, 9, 9),    /* its first layer */
-    CASE(same5_relu, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28), /* LeNet-5 */
-    CASE(same5_tanh, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
-    CASE(same5_relu, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2), /* the window is larger than the image */
-    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),    /* strided 1x1 */
-    CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
-    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),   /* `same` of an even input: only after */
-    CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3), /* unequal strides, some input unused */
-    CASE(stride2_sigmoid, 0, 2, 9, 9, 4, 3, 3, 4, 5, 5, 5),
-    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),
-    CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
-    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    CASE(valid, NO_R, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),          /* kernel not square */
+    CASE(valid, NO_R | 1 << 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), /* size 1, no bias */
+    CASE(valid, NO_R, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),          /* the window is the image */
+    CASE(valid, NO_R, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),          /* 1x1 */
+    CASE(same3, NO_R | 1 << 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7), /* no bias */
+    CASE(same3_relu, NO_R, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),  /* ResNet-8 */
+    CASE(same3_relu, NO_R, 2, 9, 9, 3, 3, 3, 3, 16, 9, 9),    /* its first layer */
+    CASE(same5_relu, NO_R, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28), /* LeNet-5 */
+    CASE(same5_tanh, NO_R, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(same5_relu, NO_R, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2), /* the window is larger than the image */
+    CASE(stride2, NO_R, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),    /* strided 1x1 */
+    CASE(stride2, NO_R, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
+    CASE(stride2, NO_R, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),   /* `same` of an even input: only after */
+    CASE(stride23, NO_R, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3), /* unequal strides, some input unused */
+    CASE(stride2_sigmoid, NO_R, 2, 9, 9, 4, 3, 3, 4, 5, 5, 5),
+    CASE(dilated, NO_R, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),
+    CASE(grouped, NO_R, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(depthwise, NO_R, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    CASE(leaky, NO_R, 2, 5, 5, 2, 2, 2, 2, 3, 4, 4),
+    CASE(same3, NO_R, 0, 5, 5, 2, 3, 3, 2, 3, 5, 5), /* no sample */
+    CASE(same3_relu, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
+    CASE(same3_relu, 1 << 2, 2, 7, 5, 32, 3, 3, 32, 16, 7, 5),
+    CASE(same3_relu, 0, 1, 1, 1, 1, 3, 3, 1, 1, 1, 1),
+    CASE(same5_tanh, 0, 2, 6, 5, 6, 5, 5, 6, 13, 6, 5),
     CASE(leaky, 0, 2, 5, 5, 2, 2, 2, 2, 3, 4, 4),
-    CASE(same3, 0, 0, 5, 5, 2, 3, 3, 2, 3, 5, 5), /* no sample */
-    CASE(stride2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),
-    CASE(same3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9), /* Winograd: tiles over the edge, panels of 16 and 8 */
-    CASE(valid, 4, 1, 5, 4, 24, 3, 3, 24, 16, 3, 2),
-    CASE(leaky3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
+    CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 11, 4, 5),
+    CASE(stride2_sigmoid, 1 << 2, 2, 9, 9, 8, 3, 3, 8, 8, 5, 5),
+    CASE(stride2_relu, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
+    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),
+    CASE(stride2, NO_R, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),
+    CASE(same3, NO_R, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9), /* Winograd: tiles over the edge, panels of 16 and 8 */
+    CASE(valid, NO_R | 1 << 2, 1, 5, 4, 24, 3, 3, 24, 16, 3, 2),
+    CASE(leaky3, NO_R, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
 };
 
 const egi_op egi_op_conv2d = {
     .name = "conv2d",
     .size = sizeof(egi_conv2d),
-    .in = {EGI_FIELD(egi_conv2d, x), EGI_FIELD(egi_conv2d, w), EGI_FIELD(egi_conv2d, b)},
+    .in = {EGI_FIELD(egi_conv2d, x), EGI_FIELD(egi_conv2d, w), EGI_FIELD(egi_conv2d, b), EGI_FIELD(egi_conv2d, r)},
     .out = {EGI_FIELD(egi_conv2d, y)},
     .check = check,
     .grad = grad,

@@ -11,10 +11,10 @@ typedef struct egi_conv_geometry {
     int64_t groups;
 } egi_conv_geometry;
 
-/** y = act(x * w + b), cross-correlation as Keras computes it.  x: (n, h, w, c)  w: (kh, kw, c / groups, f)  b: (f) or
- * EGI_NONE y: (n, oh, ow, f). */
+/** y = act(x * w + b + r), cross-correlation as Keras computes it.  x: (n, h, w, c)  w: (kh, kw, c / groups, f)  b: (f)
+ * or EGI_NONE  r: like y, what a residual network adds, or EGI_NONE  y: (n, oh, ow, f). */
 typedef struct egi_conv2d {
-    egi_val x, w, b, y;
+    egi_val x, w, b, r, y;
     egi_conv_geometry g;
     egi_act act;
     float alpha;
@@ -74,8 +74,9 @@ EG_MUST_USE eg_status egi_conv_check(const egi_plan *plan, egi_val x, egi_val ke
 /** And the index that a gradient needs: there with pooling, not there without. Errors: ARG, SHAPE. */
 EG_MUST_USE eg_status egi_conv_check_index(const egi_plan *plan, egi_val dy, egi_val index, const egi_conv_pool *pool);
 
-/** Emits the gradients (or the squares) of a convolution's inputs, given that of its output or of the pooled one. */
-EG_MUST_USE eg_status egi_conv_grad(egi_plan *plan, egi_grads *grads, const egi_conv2d_maxpool *conv);
+/** Emits the gradients (or the squares) of a convolution's inputs, given that of its output or of the pooled one. r:
+ * what was added to the output, or EGI_NONE. */
+EG_MUST_USE eg_status egi_conv_grad(egi_plan *plan, egi_grads *grads, const egi_conv2d_maxpool *conv, egi_val r);
 EG_MUST_USE eg_status egi_conv_square(egi_plan *plan, egi_grads *grads, const egi_conv2d_maxpool *conv);
 
 /** Input row (or column) that tap `k` of output `o` reads; may lie outside. */
@@ -84,8 +85,9 @@ static inline int64_t egi_conv_at(const egi_conv_geometry *g, int axis, int64_t 
     return o * g->stride[axis] - g->pad[axis] + k * g->dilation[axis];
 }
 
-/** Multiply-adds of a convolution or one of its gradients, 2 each: every tap of the kernel at every output. */
-double egi_conv_flops(const egi_shape *kernel, const egi_shape *y);
+/** Multiply-adds of a convolution or one of its gradients, 2 each: every tap of the kernel at every output. `y` is the
+ * output, or what `pool` (may be NULL) leaves of it. */
+double egi_conv_flops(const egi_shape *kernel, const egi_shape *y, const egi_conv_pool *pool);
 
 /** In double, for references: an element of the output. */
 double egi_conv_element(const egi_conv2d *a, const egi_conv_dims *d, const egi_tensor *t, int64_t n, int64_t i,

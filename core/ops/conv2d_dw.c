@@ -60,7 +60,7 @@ double egi_conv_bias_gradient(const egi_conv_dims *d, const egi_conv_dz *dz, int
 static double flops(const void *args, const egi_tensor *t)
 {
     const egi_conv2d_dw *a = args;
-    return egi_conv_flops(&t[a->dw].shape, &t[a->dy].shape);
+    return egi_conv_flops(&t[a->dw].shape, &t[a->dy].shape, &a->pool);
 }
 
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)

@@ -41,7 +41,7 @@ static double element(const egi_conv2d_dx *a, const egi_conv_dims *d, const egi_
 static double flops(const void *args, const egi_tensor *t)
 {
     const egi_conv2d_dx *a = args;
-    return egi_conv_flops(&t[a->w].shape, &t[a->dy].shape);
+    return egi_conv_flops(&t[a->w].shape, &t[a->dy].shape, &a->pool);
 }
 
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)

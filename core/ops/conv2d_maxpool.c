@@ -21,7 +21,7 @@ static eg_status grad(egi_plan *p, const void *args, egi_grads *g)
     const egi_conv2d_maxpool *a = args;
     if (a->index == EGI_NONE)
         return egi_fail(EG_ERR_STATE, "conv2d_maxpool: a gradient is wanted but no index was kept");
-    return egi_conv_grad(p, g, a);
+    return egi_conv_grad(p, g, a, EGI_NONE);
 }
 
 static eg_status square(egi_plan *p, const void *args, egi_grads *g)
@@ -44,6 +44,12 @@ static double pixel(const void *context, int64_t row, int64_t column)
 {
     const source *s = context;
     return egi_conv_element(&s->conv, &s->d, s->t, s->n, row, column, s->f);
+}
+
+static double flops(const void *args, const egi_tensor *t)
+{
+    const egi_conv2d_maxpool *a = args;
+    return egi_conv_flops(&t[a->w].shape, &t[a->y].shape, &a->pool);
 }
 
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)
@@ -115,5 +121,6 @@ const egi_op egi_op_conv2d_maxpool = {
     .grad = grad,
     .square = square,
     .reference = reference,
+    .flops = flops,
     EGI_CASES(cases),
 };

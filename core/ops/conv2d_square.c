@@ -15,7 +15,7 @@ static double flops(const void *args, const egi_tensor *t)
 {
     const egi_conv2d_square *a = args;
     const double samples = (double)t[a->dy].shape.dim[0];
-    return egi_conv_flops(&t[a->fw].shape, &t[a->dy].shape) + 2 * samples * (double)egi_count(&t[a->fw]);
+    return egi_conv_flops(&t[a->fw].shape, &t[a->dy].shape, &a->pool) + 2 * samples * (double)egi_count(&t[a->fw]);
 }
 
 static void reference(const void *args, const egi_tensor *t, const egi_control *control)

@@ -46,9 +46,11 @@ static inline egi_philox egi_dropout_block(const egi_control *control, uint32_t 
     return egi_philox_block(counter, key);
 }
 
-/** y = a + b, same shapes. y may share a's memory. */
+/** y = act(a + b), same shapes. */
 typedef struct egi_add {
     egi_val a, b, y;
+    egi_act act; /* a kind whose slope follows from the output */
+    float alpha;
 } egi_add;
 
 /** y = x; converts between f32 and f64 where the dtypes differ. */

@@ -314,7 +314,8 @@ void with_cases(const Convolution &v, Dice *d, const std::function<void(const eg
     egi_op_case k{};
     k.tolerance = 2e-5;
     k.args = &forward;
-    k.in[0] = x, k.in[1] = w, k.in[2] = b, k.out[0] = y, k.in_absent = no_bias << 2;
+    k.in[0] = x, k.in[1] = w, k.in[2] = b, k.in[3] = k.out[0] = y;
+    k.in_absent = no_bias << 2 | (uint32_t)d->from(0, 1) << 3;
     use(&egi_op_conv2d, k);
     k.args = &dx;
     k.in[0] = y, k.in[2] = w, k.out[0] = x, k.in_absent = 2;

@@ -109,7 +109,10 @@ TEST(Graph, TwoInputsTwoOutputs)
         loss.scale = i ? 0.5f : 2.0f;
         ASSERT_OK(egi_plan_emit(plan, &egi_op_pointwise_loss, &loss));
     }
-    const egi_add both = {losses[0], losses[1], egi_temp(plan, egi_shape{})};
+    egi_add both = {};
+    both.a = losses[0];
+    both.b = losses[1];
+    both.y = egi_temp(plan, egi_shape{});
     ASSERT_OK(egi_plan_emit(plan, &egi_op_add, &both));
     egi_plan_keep(plan, both.y);
     ASSERT_OK(egi_plan_backward(plan, both.y));

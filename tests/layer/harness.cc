@@ -247,7 +247,8 @@ eg_status Pass::emit(bool squares)
 {
     EG_TRY(egi_model_arena(&grads, m));
     EG_TRY(egi_model_emit(m, plan, squares ? nullptr : grads, squares ? grads : nullptr, &io));
-    EG_TRY(egi_plan_fuse(plan));
+    if (fuse)
+        EG_TRY(egi_plan_fuse(plan));
     const egi_val y = io.out[0];
     dy = egi_plan_input(plan, plan->dtype, *egi_shape_of(plan, y));
     EG_TRY(egi_plan_backward_from(plan, y, dy, squares));

@@ -96,6 +96,7 @@ class Pass
     double loss() const;
     std::vector<double> output(int i = 0) const;
     std::vector<double> gradient(int64_t param) const;
+    bool fuse = true;
     std::vector<double> r;
     egi_plan *plan = nullptr;
 

@@ -58,8 +58,8 @@ TEST(Product, ARowDoesNotDependOnTheOthers)
             p.k = k;
             p.a = a.data();
             p.b = b.data();
-            p.bias = bias.data();
-            p.act = EGI_ACT_RELU;
+            p.finish.b = bias.data();
+            p.finish.act = EGI_ACT_RELU;
             p.m = most;
             const std::vector<float> all = team.multiply(p);
             for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 50, 97}) {
