@@ -62,6 +62,54 @@ static void lifetimes(egi_plan *p)
     }
 }
 
+static bool is_read_once(const egi_plan *p, const egi_node *node, egi_val root)
+{
+    int n = 0;
+    for (int k = 0; node->op->in[k]; k++)
+        n += egi_root(p, egi_arg(node->args, node->op->in[k])) == root;
+    return n == 1;
+}
+
+static bool is_taken(const egi_plan *p, const egi_node *node, egi_val root)
+{
+    for (int k = 0; node->op->out[k]; k++) {
+        const egi_val out = egi_arg(node->args, node->op->out[k]);
+        if (out != EGI_NONE && (p->values[out].over == root || egi_root(p, out) == root))
+            return true;
+    }
+    return false;
+}
+
+/* Can `y` begin its life in node `i` where `x` ends its own? */
+static bool can_lie_over(const egi_plan *p, int i, egi_val y, egi_val x)
+{
+    const egi_value *to = &p->values[y], *from = &p->values[x];
+    return to->kind == EGI_VAL_TEMP && !to->alias_of && !to->over && to->first == i && from->kind == EGI_VAL_TEMP &&
+           from->last == i && from->first < i && p->t[x].dtype == p->t[y].dtype &&
+           egi_count(&p->t[x]) == egi_count(&p->t[y]) && is_read_once(p, &p->nodes[i], x) &&
+           !is_taken(p, &p->nodes[i], from->over ? from->over : x);
+}
+
+/* Results that take the place of what they are computed from: nothing is read from memory that is about to be
+ * forgotten, nor written to memory that is not in the cache. */
+static void lie_over(egi_plan *p)
+{
+    for (int64_t i = 0; i < p->n_nodes; i++) {
+        const egi_node *node = &p->nodes[i];
+        for (int k = 0; !node->dead && node->op->over[k].out; k++) {
+            const egi_val y = egi_arg(node->args, node->op->over[k].out);
+            const egi_val x = egi_root(p, egi_arg(node->args, node->op->over[k].in));
+            if (y != EGI_NONE && x != EGI_NONE && can_lie_over(p, (int)i, y, x))
+                p->values[y].over = p->values[x].over ? p->values[x].over : x;
+        }
+    }
+    for (egi_val v = 1; v < p->n_values; v++) {
+        egi_value *under = &p->values[p->values[v].over];
+        if (p->values[v].over && p->values[v].last > under->last)
+            under->last = p->values[v].last;
+    }
+}
+
 typedef struct block {
     egi_val v;
     size_t bytes, offset;
@@ -109,9 +157,11 @@ static int collect_blocks(egi_plan *p, block *blocks)
             continue;
         const size_t bytes = (size_t)egi_count(&p->t[v]) * egi_dtype_size(p->t[v].dtype);
         const size_t rounded = (bytes + PLACE_ALIGN - 1) / PLACE_ALIGN * PLACE_ALIGN;
+        p->sum_bytes += rounded;
+        if (value->over)
+            continue;
         blocks[n++] =
             (block){.v = v, .bytes = rounded ? rounded : PLACE_ALIGN, .first = value->first, .last = value->last};
-        p->sum_bytes += rounded;
     }
     return n;
 }
@@ -120,6 +170,9 @@ static void assign_addresses(egi_plan *p, const block *blocks, int n)
 {
     for (int i = 0; i < n; i++)
         p->t[blocks[i].v].data = (char *)p->workspace + blocks[i].offset;
+    for (egi_val v = 1; v < p->n_values; v++)
+        if (p->values[v].over)
+            p->t[v].data = p->t[p->values[v].over].data;
     for (egi_val v = 1; v < p->n_values; v++)
         if (p->values[v].alias_of)
             p->t[v].data = p->t[p->values[v].alias_of].data;
@@ -188,6 +241,7 @@ eg_status egi_plan_compile(egi_plan *p)
         return egi_fail(EG_ERR_STATE, "plan: compiled already");
     EG_TRY(p->status = prune(p));
     lifetimes(p);
+    lie_over(p);
     EG_TRY(p->status = place(p));
     return p->status = prepare(p);
 }

@@ -24,8 +24,9 @@ typedef struct egi_control {
     int64_t weights_version; /* raised whenever parameters changed: packed copies of weights are then stale */
 } egi_control;
 
-#define EGI_MAX_IN  12
-#define EGI_MAX_OUT 6
+#define EGI_MAX_IN   12
+#define EGI_MAX_OUT  6
+#define EGI_MAX_OVER 4
 
 /** Where a value field lies in the args struct, plus one so that 0 ends the list. */
 #define EGI_FIELD(type, field) ((uint16_t)(offsetof(type, field) + 1))
@@ -58,6 +59,10 @@ typedef struct egi_op {
     size_t size; /* of the args struct */
     uint16_t in[EGI_MAX_IN + 1];
     uint16_t out[EGI_MAX_OUT + 1];
+    /* Outputs that every kernel can write where an input of the same size is, element over element: tried in order. */
+    struct {
+        uint16_t out, in;
+    } over[EGI_MAX_OVER + 1];
     /** Shapes, dtypes, attributes: once, for all devices. Messages name both shapes. */
     eg_status (*check)(const egi_plan *plan, const void *args);
     /** Emits operations that turn gradients of outputs into gradients of inputs; NULL: not differentiable. */
@@ -79,6 +84,12 @@ typedef struct egi_op {
     const egi_op_case *cases;
     int n_cases;
 } egi_op;
+
+/** One pair of `over`. */
+#define EGI_OVER(type, output, input)                   \
+    {                                                   \
+        EGI_FIELD(type, output), EGI_FIELD(type, input) \
+    }
 
 #define EGI_CASES(array) .cases = (array), .n_cases = (int)(sizeof(array) / sizeof *(array))
 

@@ -20,7 +20,8 @@ typedef struct egi_value {
     bool requires_grad; /* a leaf that asks for a gradient, or computed from one */
     egi_val grad;       /* for a bound leaf: where its gradient goes (bound too), or EGI_NONE */
     egi_val square;     /* for a bound leaf: where squared per-sample gradients are summed, or EGI_NONE */
-    int first, last;    /* nodes that write it first and touch it last, after placing */
+    egi_val over;       /* lies where this value was, which nobody reads any more, or EGI_NONE */
+    int first, last;    /* nodes that write it first and touch it, or what lies over it, last; after placing */
 } egi_value;
 
 typedef struct egi_node {

@@ -71,6 +71,7 @@ const egi_op egi_op_activation = {
     .size = sizeof(egi_activation),
     .in = {EGI_FIELD(egi_activation, x)},
     .out = {EGI_FIELD(egi_activation, y)},
+    .over = {EGI_OVER(egi_activation, y, x)},
     .check = check,
     .grad = grad,
     .reference = reference,

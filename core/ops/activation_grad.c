@@ -77,6 +77,8 @@ const egi_op egi_op_activation_grad = {
     .size = sizeof(egi_activation_grad),
     .in = {EGI_FIELD(egi_activation_grad, dy), EGI_FIELD(egi_activation_grad, x), EGI_FIELD(egi_activation_grad, y)},
     .out = {EGI_FIELD(egi_activation_grad, dx)},
+    .over = {EGI_OVER(egi_activation_grad, dx, dy), EGI_OVER(egi_activation_grad, dx, y),
+             EGI_OVER(egi_activation_grad, dx, x)},
     .check = check,
     .reference = reference,
     EGI_CASES(cases),

@@ -56,6 +56,7 @@ const egi_op egi_op_add = {
     .size = sizeof(egi_add),
     .in = {EGI_FIELD(egi_add, a), EGI_FIELD(egi_add, b)},
     .out = {EGI_FIELD(egi_add, y)},
+    .over = {EGI_OVER(egi_add, y, a), EGI_OVER(egi_add, y, b)},
     .check = check,
     .grad = grad,
     .reference = reference,

@@ -123,6 +123,7 @@ const egi_op egi_op_batchnorm = {
            EGI_FIELD(egi_batchnorm, moving_mean), EGI_FIELD(egi_batchnorm, moving_var), EGI_FIELD(egi_batchnorm, r)},
     .out = {EGI_FIELD(egi_batchnorm, y), EGI_FIELD(egi_batchnorm, mean), EGI_FIELD(egi_batchnorm, istd),
             EGI_FIELD(egi_batchnorm, moving_mean), EGI_FIELD(egi_batchnorm, moving_var)},
+    .over = {EGI_OVER(egi_batchnorm, y, x), EGI_OVER(egi_batchnorm, y, r)},
     .check = check,
     .grad = grad,
     .reference = reference,

@@ -107,6 +107,8 @@ const egi_op egi_op_batchnorm_grad = {
            EGI_FIELD(egi_batchnorm_grad, mean), EGI_FIELD(egi_batchnorm_grad, istd), EGI_FIELD(egi_batchnorm_grad, y)},
     .out = {EGI_FIELD(egi_batchnorm_grad, dx), EGI_FIELD(egi_batchnorm_grad, dgamma),
             EGI_FIELD(egi_batchnorm_grad, dbeta), EGI_FIELD(egi_batchnorm_grad, dr)},
+    .over = {EGI_OVER(egi_batchnorm_grad, dr, dy), EGI_OVER(egi_batchnorm_grad, dx, x),
+             EGI_OVER(egi_batchnorm_grad, dx, dy), EGI_OVER(egi_batchnorm_grad, dx, y)},
     .check = check,
     .reference = reference,
     EGI_CASES(cases),

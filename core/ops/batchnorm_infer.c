@@ -102,6 +102,7 @@ const egi_op egi_op_batchnorm_infer = {
            EGI_FIELD(egi_batchnorm_infer, beta), EGI_FIELD(egi_batchnorm_infer, mean),
            EGI_FIELD(egi_batchnorm_infer, var), EGI_FIELD(egi_batchnorm_infer, r)},
     .out = {EGI_FIELD(egi_batchnorm_infer, y)},
+    .over = {EGI_OVER(egi_batchnorm_infer, y, x), EGI_OVER(egi_batchnorm_infer, y, r)},
     .check = check,
     .grad = grad,
     .square = square,

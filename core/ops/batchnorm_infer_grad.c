@@ -107,6 +107,8 @@ const egi_op egi_op_batchnorm_infer_grad = {
            EGI_FIELD(egi_batchnorm_infer_grad, var), EGI_FIELD(egi_batchnorm_infer_grad, y)},
     .out = {EGI_FIELD(egi_batchnorm_infer_grad, dx), EGI_FIELD(egi_batchnorm_infer_grad, dgamma),
             EGI_FIELD(egi_batchnorm_infer_grad, dbeta), EGI_FIELD(egi_batchnorm_infer_grad, dr)},
+    .over = {EGI_OVER(egi_batchnorm_infer_grad, dr, dy), EGI_OVER(egi_batchnorm_infer_grad, dx, x),
+             EGI_OVER(egi_batchnorm_infer_grad, dx, dy), EGI_OVER(egi_batchnorm_infer_grad, dx, y)},
     .check = check,
     .reference = reference,
     EGI_CASES(cases),

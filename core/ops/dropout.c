@@ -49,6 +49,7 @@ const egi_op egi_op_dropout = {
     .size = sizeof(egi_dropout),
     .in = {EGI_FIELD(egi_dropout, x)},
     .out = {EGI_FIELD(egi_dropout, y)},
+    .over = {EGI_OVER(egi_dropout, y, x)},
     .check = check,
     .grad = grad,
     .reference = reference,

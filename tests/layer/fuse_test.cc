@@ -1,6 +1,7 @@
 // Operations that became one give what they gave apart: values, gradients and moving statistics.
 #include "tests/layer/harness.h"
 
+#include <cmath>
 #include <functional>
 
 using namespace layer;
@@ -193,4 +194,53 @@ TEST(Fusing, BatchNormsAndSumsTakeWhatComesAfterThem)
         expect_same(k, true);
         expect_same(k, false);
     }
+}
+
+TEST(Placing, AResultTakesThePlaceOfWhatNobodyReadsAfterIt)
+{
+    const Context context;
+    egi_plan *p;
+    const egi_shape shape = EGI_SHAPE(2, 70);
+    ASSERT_OK(egi_plan_create(&p, context.c, 2, EGI_F64, false));
+    const egi_val x = egi_plan_input(p, EGI_F64, shape);
+    egi_val v[5] = {x};
+    for (int i = 1; i < 4; i++) {
+        egi_activation a = {};
+        a.x = v[i - 1];
+        a.y = v[i] = egi_temp(p, shape);
+        a.act = EGI_ACT_SILU;
+        ASSERT_OK(egi_plan_emit(p, &egi_op_activation, &a));
+    }
+    egi_add sum = {};
+    sum.a = v[3];
+    sum.b = egi_alias(p, v[1], shape);
+    sum.y = v[4] = egi_temp(p, shape);
+    ASSERT_OK(egi_plan_emit(p, &egi_op_add, &sum));
+    egi_activation last = {};
+    last.x = v[4];
+    last.y = egi_temp(p, shape);
+    last.act = EGI_ACT_SILU;
+    ASSERT_OK(egi_plan_emit(p, &egi_op_activation, &last));
+    egi_plan_keep(p, last.y);
+    ASSERT_OK(egi_plan_compile(p));
+    const auto at = [p](egi_val value) { return egi_plan_data(p, value); };
+    EXPECT_NE(at(x), at(v[1])) << "an input stays";
+    EXPECT_NE(at(v[1]), at(v[2])) << "read again by the sum";
+    EXPECT_EQ(at(v[2]), at(v[3]));
+    EXPECT_EQ(at(v[3]), at(v[4]));
+    EXPECT_NE(at(v[4]), at(last.y)) << "an output has a place of its own";
+    std::vector<double> want;
+    for (int64_t i = 0; i < egi_shape_count(&shape); i++) {
+        const auto silu = [](double u) { return u / (1 + std::exp(-u)); };
+        const double u = 0.05 * (double)(i - 70), one = silu(u);
+        ((double *)at(x))[i] = u;
+        want.push_back(silu(silu(silu(one)) + one));
+    }
+    const egi_control control = {};
+    for (int run = 0; run < 2; run++) {
+        ASSERT_OK(egi_plan_run(p, &control));
+        const double *y = (const double *)at(last.y);
+        EXPECT_LT(difference(std::vector<double>(y, y + want.size()), want), 1e-14);
+    }
+    egi_plan_free(p);
 }

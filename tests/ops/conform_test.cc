@@ -123,6 +123,34 @@ TEST_P(Conform, ThreadsDoNotChangeBits)
         expect_same_bits(a, b);
 }
 
+// What may be written over an input gives the same bits there as elsewhere.
+TEST_P(Conform, OverAnInput)
+{
+    const Case k = GetParam();
+    for (int i = 0; k.op->over[i].out; i++)
+        for (const bool reference : {false, true}) {
+            Context c(reference);
+            Instance apart(k, EGI_F32), over(k, EGI_F32);
+            const uint16_t out = k.op->over[i].out, in = k.op->over[i].in;
+            if (!apart.has(out) || !apart.has(in))
+                continue;
+            ASSERT_TRUE(egi_shape_equal(&over.of(out).shape, &over.of(in).shape));
+            const egi_control step = control();
+            ASSERT_OK(apart.run(c.c, step));
+            ASSERT_OK(over.bind(c.c));
+            *egi_arg_ref(over.args.data(), out) = over.of(in).v;
+            ASSERT_OK(over.emit());
+            ASSERT_OK(egi_plan_compile(over.plan));
+            ASSERT_OK(egi_plan_run(over.plan, &step));
+            over.of(out).memory = over.of(in).memory;
+            for (const Value &v : apart.values)
+                if (v.out) {
+                    EXPECT_EQ(v.memory, over.of(v.field).memory) << "pair " << i << ", reference " << reference;
+                }
+            expect_canaries(over);
+        }
+}
+
 // A NaN in an input comes out in the same places as in the reference. Fast convolutions may multiply the zeros of their
 // padding by a NaN: there it comes out in the same places at least, and is never lost.
 TEST_P(Conform, NanPlaces)

@@ -202,6 +202,14 @@ Instance::~Instance()
     egi_plan_free(plan);
 }
 
+bool Instance::has(uint16_t field) const
+{
+    for (const Value &v : values)
+        if (v.field == field)
+            return true;
+    return false;
+}
+
 Value &Instance::of(uint16_t field)
 {
     for (Value &v : values)

@@ -73,6 +73,7 @@ struct Instance {
     ~Instance();
     Instance(const Instance &) = delete;
 
+    bool has(uint16_t field) const;
     Value &of(uint16_t field);
     // Binds every value to a new plan.
     eg_status bind(eg_context *c);
