@@ -444,7 +444,7 @@ static void spread(const egi_direct *d, int64_t sample, float *frame)
                             .large = frame + f->top * row + f->left * f->c,
                             .small = (float *)d->x + sample * pooled,
                             .index = d->index + sample * pooled,
-                            .large_end = frame + f->ph * row,
+                            .large_end = frame + (f->top + f->h) * row, /* the border stays */
                             .small_end = d->x + d->samples * pooled,
                             .h = f->h,
                             .w = f->w,

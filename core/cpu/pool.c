@@ -6,22 +6,12 @@
 
 #include <string.h>
 
-typedef uint8_t bytes __attribute__((vector_size(16)));
-typedef int16_t halves __attribute__((vector_size(16)));
-typedef uint64_t words __attribute__((vector_size(16)));
-typedef uint64_t word_at __attribute__((aligned(1), may_alias));
-
-/* Eight places to bytes and back; spelled out, because a plain conversion goes element by element. */
-static inline EGI_SIMD_BODY void put_places(const egi_ivec *place, uint8_t *index)
-{
-    const bytes b = (bytes) __builtin_convertvector(*place, halves);
-    *(word_at *)index = ((words)__builtin_shufflevector(b, b, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14))[0];
-}
-
+/* Eight bytes to places; spelled out, because a plain conversion goes element by element. */
 static inline EGI_SIMD_BODY void get_places(const uint8_t *index, egi_ivec *place)
 {
-    const bytes b = (bytes)(words){*(const word_at *)index, 0}, zero = {0};
-    const halves h = (halves)__builtin_shufflevector(b, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const egi_bytes b = (egi_bytes)(egi_words){*(const egi_word_at *)index, 0}, zero = {0};
+    const egi_halves h =
+        (egi_halves)__builtin_shufflevector(b, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     *place = __builtin_convertvector(h, egi_ivec);
 }
 
@@ -100,14 +90,11 @@ static inline EGI_SIMD_BODY void largest(const window *a, const float *x, int64_
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++) {
             const egi_vec v = *(const egi_vec_at *)(x + i * a->row + j * a->col);
-            const egi_ivec wins = (egi_ivec)(v > best) | (egi_ivec)(v != v); /* NaN wins, so that it is seen */
-            best = (egi_vec)(((egi_ivec)v & wins) | ((egi_ivec)best & ~wins));
-            if (places)
-                place = (wins & (a->first + (int)i * a->width + (int)j)) | (place & ~wins);
+            egi_pool_take(&v, a->first + (int)i * a->width + (int)j, &best, &place, places);
         }
     *(egi_vec_at *)y = best;
     if (places)
-        put_places(&place, index);
+        egi_pool_put_places(&place, index);
 }
 
 static inline EGI_SIMD_BODY void largest_one(const window *a, const float *x, float *y, uint8_t *index)

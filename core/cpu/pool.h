@@ -5,6 +5,29 @@
 #include "core/cpu/lanes.h"
 #include "core/ops/pool.h"
 
+typedef uint8_t egi_bytes __attribute__((vector_size(16)));
+typedef int16_t egi_halves __attribute__((vector_size(16)));
+typedef uint64_t egi_words __attribute__((vector_size(16)));
+typedef uint64_t egi_word_at __attribute__((aligned(1), may_alias));
+
+/** Eight places to bytes; spelled out, because a plain conversion goes element by element. */
+static inline EGI_SIMD_BODY void egi_pool_put_places(const egi_ivec *place, uint8_t *index)
+{
+    const egi_bytes b = (egi_bytes) __builtin_convertvector(*place, egi_halves);
+    *(egi_word_at *)index =
+        ((egi_words)__builtin_shufflevector(b, b, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14))[0];
+}
+
+/** One more pixel of eight windows, or of a window's eight channels: `v` at place `at`. */
+static inline EGI_SIMD_BODY void egi_pool_take(const egi_vec *v, int at, egi_vec *best, egi_ivec *place,
+                                               const bool places)
+{
+    const egi_ivec wins = (egi_ivec)(*v > *best) | (egi_ivec)(*v != *v); /* NaN wins, so that it is seen */
+    *best = (egi_vec)(((egi_ivec)*v & wins) | ((egi_ivec)*best & ~wins));
+    if (places)
+        *place = (wins & at) | (*place & ~wins);
+}
+
 /** The larger side is (n, h, w, c), the smaller (n, oh, ow, c). */
 typedef struct egi_cpu_pool {
     const egi_pool_geometry *g;

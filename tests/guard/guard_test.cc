@@ -349,11 +349,9 @@ TEST(Guard, ConvolutionsOfRandomShapes)
 
 // --- pooling ---
 
-void with_pooling(Dice *d, const std::function<void(const egi_op *, const egi_op_case &)> &use)
+egi_pool_geometry random_pooling(Dice *d, const int64_t *in, int64_t *out)
 {
     egi_pool_geometry g{};
-    const int64_t in[2] = {d->from(1, 14), d->from(1, 14)};
-    int64_t out[2];
     for (int a = 0; a < 2; a++) {
         g.window[a] = d->of({1, 2, 2, 2, 3, 4});
         g.stride[a] = d->of({g.window[a], g.window[a], 1, 2, 3});
@@ -361,6 +359,14 @@ void with_pooling(Dice *d, const std::function<void(const egi_op *, const egi_op
         if (out[a] < 1 || d->from(0, 1))
             egi_conv_same(in[a], g.window[a], g.stride[a], 1, &out[a], &g.pad[a]);
     }
+    return g;
+}
+
+void with_pooling(Dice *d, const std::function<void(const egi_op *, const egi_op_case &)> &use)
+{
+    const int64_t in[2] = {d->from(1, 14), d->from(1, 14)};
+    int64_t out[2];
+    const egi_pool_geometry g = random_pooling(d, in, out);
     const int64_t n = d->from(1, 4), c = d->of({1, 2, 3, 6, 7, 8, 9, 16, 20});
     const egi_shape large = shape({n, in[0], in[1], c}), small = shape({n, out[0], out[1], c});
     egi_maxpool max{};
@@ -396,6 +402,60 @@ TEST(Guard, PoolingOfRandomShapes)
                                           std::string(fast.name) + " shape " + std::to_string(i));
         });
     EXPECT_EQ(served, 150 * 4);
+}
+
+// --- both in one ---
+
+// The operations of a convolution that is pooled.
+void with_both(Dice *d, const std::function<void(const egi_op *, const egi_op_case &, const std::string &)> &use)
+{
+    const Convolution v = random_convolution(d);
+    int64_t out[2];
+    egi_conv_pool pool{{v.oh, v.ow}, {}};
+    pool.g = random_pooling(d, pool.size, out);
+    const egi_shape x = shape({v.n, v.h, v.w, v.c}), w = shape({v.kh, v.kw, v.c / v.g.groups, v.f}), b = shape({v.f});
+    const egi_shape y = shape({v.n, out[0], out[1], v.f});
+    egi_conv2d_maxpool forward{};
+    forward.act = (egi_act)d->of({EGI_ACT_LINEAR, EGI_ACT_RELU, EGI_ACT_LEAKY_RELU});
+    forward.alpha = 0.3f;
+    egi_conv2d_dx dx{};
+    egi_conv2d_dw dw{};
+    egi_conv2d_square square{};
+    forward.g = dx.g = dw.g = square.g = v.g;
+    forward.pool = dx.pool = dw.pool = square.pool = pool;
+    const uint32_t no_bias = (uint32_t)d->from(0, 1), no_index = (uint32_t)d->from(0, 1);
+    egi_op_case k{};
+    k.tolerance = 2e-5;
+    k.labels = (int)(pool.g.window[0] * pool.g.window[1]);
+    k.args = &forward;
+    k.in[0] = x, k.in[1] = w, k.in[2] = b, k.out[0] = k.out[1] = y;
+    k.in_absent = no_bias << 2, k.out_absent = no_index << 1;
+    use(&egi_op_conv2d_maxpool, k, v.text());
+    k.args = &dx;
+    k.in[0] = k.in[1] = y, k.in[2] = w, k.out[0] = x, k.in_absent = k.out_absent = 0, k.fill[1] = EGI_FILL_POSITIONS;
+    use(&egi_op_conv2d_dx, k, v.text());
+    k.args = &dw;
+    k.in[0] = x, k.in[1] = k.in[2] = y, k.out[0] = w, k.out[1] = b, k.out_absent = no_bias << 1;
+    k.fill[1] = EGI_FILL_NORMAL, k.fill[2] = EGI_FILL_POSITIONS;
+    use(&egi_op_conv2d_dw, k, v.text());
+    k.args = &square;
+    k.in[3] = w, k.in[4] = b, k.in_absent = no_bias << 4;
+    use(&egi_op_conv2d_square, k, v.text());
+}
+
+TEST(Guard, PooledConvolutionsOfRandomShapes)
+{
+    Device device(2);
+    Dice dice(14);
+    int served = 0;
+    for (int i = 0; i < 200 && !HasFailure(); i++)
+        with_both(&dice, [&](const egi_op *op, const egi_op_case &k, const std::string &what) {
+            for (const Fast &fast : kFast)
+                if (fast.op == op)
+                    served += guarded_run(&device, fast, k, i % 4 ? Side::Behind : Side::Before,
+                                          std::string(fast.name) + ": " + what);
+        });
+    EXPECT_GT(served, 200 * 3);
 }
 
 // --- products ---
