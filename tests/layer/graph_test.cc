@@ -388,6 +388,56 @@ TEST(Fusing, ASigmoidThatOthersReadComesBeforeThem)
     egi_free(context.c, io.params);
 }
 
+static int count(const egi_plan *p, const egi_op *op)
+{
+    int n = 0;
+    for (int64_t i = 0; i < p->n_nodes; i++)
+        n += !p->nodes[i].dead && p->nodes[i].op == op;
+    return n;
+}
+
+// Two blocks of convolution and pooling; what the first pooling reads is an output too where `shown`.
+static void two_blocks(Net &net, const Context &context, bool shown)
+{
+    start(net, context, EGI_F32);
+    const int x = net.source(EGI_SHAPE(20, 18, 1), "x");
+    const int a = net.call(net.layer("Conv2D", "{\"name\": \"a\", \"filters\": 6, \"kernel_size\": 5, \"padding\": "
+                                               "\"same\", \"activation\": \"relu\"}"),
+                           {x});
+    const int b = net.call(net.layer("MaxPooling2D", "{\"name\": \"b\"}"), {a});
+    const int c = net.call(net.layer("Conv2D", "{\"name\": \"c\", \"filters\": 9, \"kernel_size\": 3}"), {b});
+    const int d = net.call(net.layer("Activation", "{\"name\": \"d\", \"activation\": \"relu\"}"), {c});
+    const int e = net.call(net.layer("MaxPooling2D", "{\"name\": \"e\", \"strides\": 1}"), {d});
+    if (shown)
+        finish(net, {e, a});
+    else
+        finish(net, {e});
+}
+
+// With fast kernels the pairs are one operation each, without they are not: outputs and gradients agree.
+TEST(Fuse, PoolingMovesIntoTheConvolutionBefore)
+{
+    for (const bool shown : {false, true}) {
+        std::vector<std::vector<double>> results[2];
+        for (const bool slow : {false, true}) {
+            const Context context;
+            context.c->device->reference_only = slow;
+            Net net;
+            Pass pass;
+            two_blocks(net, context, shown);
+            ASSERT_OK(pass.make(net, true));
+            ASSERT_OK(pass.all());
+            EXPECT_EQ(slow ? 0 : shown ? 1 : 2, count(pass.plan, &egi_op_conv2d_maxpool));
+            EXPECT_EQ(slow ? 2 : shown ? 1 : 0, count(pass.plan, &egi_op_maxpool_grad));
+            results[slow].push_back(pass.output());
+            for (int64_t i = 0; i < net.m->n_params; i++)
+                results[slow].push_back(pass.gradient(i));
+        }
+        for (size_t i = 0; i < results[0].size(); i++)
+            EXPECT_LT(difference(results[0][i], results[1][i]), 1e-5) << "value " << i;
+    }
+}
+
 TEST(Drift, IsRelativeToTheOlderWeights)
 {
     const Context context;
