@@ -5,11 +5,11 @@
 #include "core/cpu/product.h"
 
 #include "core/cpu/finish.h"
-#include "core/cpu/lanes.h"
+#include "core/cpu/tile.h"
 
 #include <string.h>
 
-#define MAX_ROWS    6
+#define MAX_ROWS    EGI_TILE_ROWS
 #define MAX_VECTORS 8
 #define PANEL       (2 * EGI_LANES)
 #define DEPTH       400 /* of k at a time, at most: a panel of op(b) stays in the first cache */
@@ -18,15 +18,7 @@
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
 
-typedef struct tile {
-    const float *a, *b;
-    float *c;
-    int64_t row, col, step, ldc, k; /* of a: to the next row, the next in k; of b: to the next in k */
-    int64_t count, next;            /* of such tiles, one below the other; floats of a from one to the next */
-    bool add;                       /* to c */
-} tile;
-
-static inline EGI_SIMD_BODY void tile_at(const tile *t, const float *a, float *c, const int rows, const int vectors)
+static inline EGI_SIMD_BODY void tile_at(const egi_tile *t, const float *a, float *c, const int rows, const int vectors)
 {
     egi_vec sum[MAX_ROWS][MAX_VECTORS];
     for (int i = 0; i < rows; i++)
@@ -48,21 +40,21 @@ static inline EGI_SIMD_BODY void tile_at(const tile *t, const float *a, float *c
             *(egi_vec_at *)(c + i * t->ldc + v * EGI_LANES) = sum[i][v];
 }
 
-static inline EGI_SIMD_BODY void tile_any(const tile *t, const int rows, const int vectors)
+static inline EGI_SIMD_BODY void tile_any(const egi_tile *t, const int rows, const int vectors)
 {
     for (int64_t q = 0; q < t->count; q++)
         tile_at(t, t->a + q * t->next, t->c + q * rows * t->ldc, rows, vectors);
 }
 
-#define TILE(rows, vectors)                                                        \
-    static inline EGI_SIMD_BODY void tile_##rows##_##vectors##_body(const tile *t) \
-    {                                                                              \
-        tile_any(t, rows, vectors);                                                \
-    }                                                                              \
-    EGI_SIMD(tile_##rows##_##vectors, (const tile *t), (t))                        \
-    static void run_##rows##_##vectors(const tile *t)                              \
-    {                                                                              \
-        tile_##rows##_##vectors(t);                                                \
+#define TILE(rows, vectors)                                                            \
+    static inline EGI_SIMD_BODY void tile_##rows##_##vectors##_body(const egi_tile *t) \
+    {                                                                                  \
+        tile_any(t, rows, vectors);                                                    \
+    }                                                                                  \
+    EGI_SIMD(tile_##rows##_##vectors, (const egi_tile *t), (t))                        \
+    static void run_##rows##_##vectors(const egi_tile *t)                              \
+    {                                                                                  \
+        tile_##rows##_##vectors(t);                                                    \
     }
 TILE(1, 1)
 TILE(2, 1)
@@ -80,9 +72,26 @@ TILE(1, 8)
 TILE(2, 4)
 TILE(3, 4)
 
-typedef void (*tile_fn)(const tile *t);
+#if defined(__x86_64__)
+__attribute__((target("avx512f"), noinline)) static void tile_sixteen_avx512(const egi_tile *t)
+{
+    egi_tile_sixteen(t);
+}
+
+static void run_sixteen(const egi_tile *t)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        tile_sixteen_avx512(t);
+    else
+        run_6_2(t);
+}
+#else
+#define run_sixteen run_6_2
+#endif
+
+typedef void (*tile_fn)(const egi_tile *t);
 static const tile_fn narrow[] = {NULL, run_1_1, run_2_1, run_3_1, run_4_1, run_5_1, run_6_1};
-static const tile_fn wide[] = {NULL, run_1_2, run_2_2, run_3_2, run_4_2, run_5_2, run_6_2};
+static const tile_fn wide[] = {NULL, run_1_2, run_2_2, run_3_2, run_4_2, run_5_2, run_sixteen};
 /* For so few rows that packing op(b) would cost more than the product: as many columns as keep the units busy. */
 static const tile_fn direct[] = {NULL, run_1_8, run_2_4, run_3_4, run_4_2, run_5_2, run_6_2};
 static const int direct_vectors[] = {0, 8, 4, 4, 2, 2, 2};
@@ -182,7 +191,7 @@ static int64_t panel_width(int64_t left)
 }
 
 /* Tiles whose columns end inside their last vector: by way of a copy. */
-static void run_edge(tile t, tile_fn fn, int64_t rows, int64_t cols)
+static void run_edge(egi_tile t, tile_fn fn, int64_t rows, int64_t cols)
 {
     float copy[MAX_ROWS * PANEL];
     const int64_t count = t.count, ldc = t.ldc, width = t.step;
@@ -202,7 +211,7 @@ static void run_edge(tile t, tile_fn fn, int64_t rows, int64_t cols)
 }
 
 /* `left`: columns from the tiles' first one on. */
-static void run_tiles(const tile *t, int64_t rows, int64_t left)
+static void run_tiles(const egi_tile *t, int64_t rows, int64_t left)
 {
     const tile_fn fn = t->step == PANEL ? wide[rows] : narrow[rows];
     if (left < t->step)
@@ -214,7 +223,8 @@ static void run_tiles(const tile *t, int64_t rows, int64_t left)
 void egi_cpu_multiply_panels(const egi_panels *p)
 {
     const int64_t count = p->rows / MAX_ROWS, rest = p->rows % MAX_ROWS;
-    tile t = {.b = p->panels, .row = p->row, .col = p->col, .next = p->next, .ldc = p->ldc, .k = p->k, .add = p->add};
+    egi_tile t = {
+        .b = p->panels, .row = p->row, .col = p->col, .next = p->next, .ldc = p->ldc, .k = p->k, .add = p->add};
     for (int64_t j = 0; j < p->cols; j += t.step) {
         t.step = panel_width(p->cols - j);
         t.a = p->a;
@@ -302,7 +312,7 @@ static void run_block(const egi_product *p, int64_t from, int64_t to, int64_t co
 }
 
 /* `cols` columns, fewer than a vector: as lanes of one, so that they are summed as all others are. */
-static inline EGI_SIMD_BODY void tail_body(const tile *t, int64_t rows, int64_t cols)
+static inline EGI_SIMD_BODY void tail_body(const egi_tile *t, int64_t rows, int64_t cols)
 {
     for (int64_t i = 0; i < rows; i++) {
         egi_vec sum = {0};
@@ -318,13 +328,13 @@ static inline EGI_SIMD_BODY void tail_body(const tile *t, int64_t rows, int64_t 
             t->c[i * t->ldc + j] = sum[j];
     }
 }
-EGI_SIMD(tail, (const tile *t, int64_t rows, int64_t cols), (t, rows, cols))
+EGI_SIMD(tail, (const egi_tile *t, int64_t rows, int64_t cols), (t, rows, cols))
 
 /* All rows, at most six, straight from b: groups of vectors of columns, then single ones, then single columns. */
 static void run_direct(const egi_product *p, int64_t col, int64_t cols)
 {
     const int64_t rows = p->m, group = direct_vectors[rows] * EGI_LANES;
-    tile t = {
+    egi_tile t = {
         .a = p->a, .row = p->ta ? 1 : p->k, .col = p->ta ? p->m : 1, .k = p->k, .step = p->n, .ldc = p->n, .count = 1};
     t.add = p->accumulate;
     for (int64_t j = 0; j < cols;) {

@@ -1,6 +1,7 @@
 // Matrix products: a row of the result does not depend on how many others there are.
 extern "C" {
 #include "core/cpu/product.h"
+#include "core/cpu/tile.h"
 #include "core/device.h"
 }
 #include "engram/engram.h"
@@ -108,5 +109,53 @@ TEST(Product, EverySizeAndLayout)
                     ASSERT_LT(worst, 1e-5 * largest) << m << " " << n << " " << k << " layout " << bits;
                 }
 }
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) void sixteen(const egi_tile *t)
+{
+    egi_tile_sixteen(t);
+}
+
+// The kernel for wide registers, compiled for narrower ones where the processor has no such: the bits of the narrow
+// one.
+TEST(Product, SixteenLanesGiveTheBitsOfEight)
+{
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        GTEST_SKIP() << "skipped: the processor has no AVX2";
+    for (int64_t rows : {6, 12, 18, 48})
+        for (int64_t k : {1, 7, 64})
+            for (bool packed : {false, true})
+                for (bool add : {false, true}) {
+                    const std::vector<float> a = numbers(rows * k, 1), b = numbers(k * 16, 2);
+                    std::vector<float> one((size_t)(rows * 16), 0.5f), other = one;
+                    egi_panels p{};
+                    p.a = a.data();
+                    p.panels = b.data();
+                    p.c = one.data();
+                    p.row = packed ? 1 : k;
+                    p.col = packed ? 6 : 1;
+                    p.next = 6 * k;
+                    p.ldc = p.cols = 16;
+                    p.rows = rows;
+                    p.k = k;
+                    p.add = add;
+                    egi_cpu_multiply_panels(&p);
+                    egi_tile t{};
+                    t.a = p.a;
+                    t.b = p.panels;
+                    t.c = other.data();
+                    t.row = p.row;
+                    t.col = p.col;
+                    t.step = t.ldc = 16;
+                    t.k = k;
+                    t.count = rows / 6;
+                    t.next = p.next;
+                    t.add = add;
+                    sixteen(&t);
+                    for (size_t i = 0; i < one.size(); i++)
+                        ASSERT_NEAR(one[i], other[i], 1e-6 * (double)(9 * k)) << rows << " rows, depth " << k;
+                }
+}
+#endif
 
 } // namespace
