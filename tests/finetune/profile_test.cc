@@ -249,8 +249,8 @@ TEST(Picture, EscapesNamesOfStrangers)
 {
     Context context;
     const char *const names[] = {"</title><script>alert('x')</script>", "a&b\"c\"", "bell\x07 \x1b[31m", "\xff\xfe",
-                                 "gr\xc3\xbc\xc3\x9f"
-                                 "e \xef\xbf\xbf"};
+                                 ("gr\xc3\xbc\xc3\x9f"
+                                  "e \xef\xbf\xbf")};
     std::vector<eg_profile_row> rows;
     for (const char *name : names)
         rows.push_back({"dense", name, EG_PHASE_FORWARD, 10, 0.1, 1e9, 1e6});
