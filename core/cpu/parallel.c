@@ -1,6 +1,6 @@
 #include "core/cpu/parallel.h"
 
-#define PIECES_A_THREAD 4
+#define PIECES_A_THREAD 16
 
 typedef struct split {
     const egi_kernel *kernel;
