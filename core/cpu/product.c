@@ -13,8 +13,9 @@
 #define MAX_VECTORS 8
 #define PANEL       (2 * EGI_LANES)
 #define DEPTH       400 /* of k at a time, at most: a panel of op(b) stays in the first cache */
-#define ROWS        96  /* of op(a) at a time, at most: they stay in the second cache */
+#define ROWS        192 /* of op(a) at a time, at most: they stay in the second cache */
 #define NEAR        64  /* floats between rows that are read where they are, though by columns */
+#define SET         1024 /* floats: what lies so far apart falls into the same set of the first cache */
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
 
@@ -251,16 +252,20 @@ static void finish_rows(const egi_product *p, float *c, int64_t rows, int64_t co
     egi_cpu_finish_block(c, p->n, rows, cols, &f);
 }
 
-/* Are rows of op(a) copied side by side? Columns of a stored matrix that lie far apart fall into few sets of the cache.
- */
+/* Are rows of op(a) copied side by side? Where they would throw one another out of the cache. */
 static bool packs_a(const egi_product *p)
 {
-    return p->squared || (p->ta && p->m > NEAR);
+    return p->squared || (p->ta ? p->m > NEAR : p->k % SET == 0);
 }
 
-/* Rows [i, i + rows) of op(a), [l, l + k), in tiles of six rows: each (k, 6); what lacks in the last is not read. */
+/* Rows [i, i + rows) of op(a), [l, l + k): as they are, one after the other, or, of a transposed one, in tiles of six
+ * rows: each (k, 6); what lacks in the last is not read. */
 static void pack_a(const egi_product *p, int64_t i, int64_t rows, int64_t l, int64_t k, float *to)
 {
+    for (int64_t q = 0; !p->ta && q < rows; q++)
+        memcpy(to + q * k, p->a + (i + q) * p->k + l, (size_t)k * sizeof *to);
+    if (!p->ta)
+        return;
     for (int64_t q = 0; q < rows; q += MAX_ROWS, to += MAX_ROWS * k) {
         const float *from = p->a + l * p->m + i + q;
         if (rows - q >= MAX_ROWS)
@@ -286,8 +291,8 @@ static void run_rows(const egi_product *p, int64_t i, int64_t rows, int64_t col,
         if (packs_a(p) && k > 0) {
             pack_a(p, i, rows, l, k, scratch);
             e.a = scratch;
-            e.row = 1;
-            e.col = MAX_ROWS;
+            e.row = p->ta ? 1 : k;
+            e.col = p->ta ? MAX_ROWS : 1;
             e.next = MAX_ROWS * k;
         }
         for (int64_t j = 0, width; j < cols; j += width) {
