@@ -165,3 +165,17 @@ float egi_preprocess_value(const egi_preprocess *p, int channel, float x)
     }
     return x;
 }
+
+egi_affine egi_preprocess_affine(const egi_preprocess *p)
+{
+    switch (p ? p->kind : EGI_PRE_NONE) {
+    case EGI_PRE_UNIT:
+        return (egi_affine){.by = 255.0f};
+    case EGI_PRE_TF:
+        return (egi_affine){.by = 127.5f, .after = 1.0f};
+    case EGI_PRE_CUSTOM:
+        return (egi_affine){.before = p->shift[0], .by = p->std[0]};
+    default:
+        return (egi_affine){.by = 1};
+    }
+}

@@ -9,4 +9,11 @@
  * (x - mean)/std. */
 float egi_preprocess_value(const egi_preprocess *p, int channel, float x);
 
+/** The same for all channels, for loops that the compiler vectorises: (x - before) / by - after, where p->channels is 1
+ * or p is NULL. What is not wanted is 0 or 1 and changes no bit. */
+typedef struct egi_affine {
+    float before, by, after;
+} egi_affine;
+egi_affine egi_preprocess_affine(const egi_preprocess *p);
+
 #endif
