@@ -12,9 +12,9 @@
 #define MAX_ROWS    EGI_TILE_ROWS
 #define MAX_VECTORS 8
 #define PANEL       (2 * EGI_LANES)
-#define DEPTH       400 /* of k at a time, at most: a panel of op(b) stays in the first cache */
-#define ROWS        192 /* of op(a) at a time, at most: they stay in the second cache */
-#define NEAR        64  /* floats between rows that are read where they are, though by columns */
+#define DEPTH       400  /* of k at a time, at most: a panel of op(b) stays in the first cache */
+#define ROWS        192  /* of op(a) at a time, at most: they stay in the second cache */
+#define NEAR        64   /* floats between rows that are read where they are, though by columns */
 #define SET         1024 /* floats: what lies so far apart falls into the same set of the first cache */
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
