@@ -13,7 +13,7 @@ typedef struct cache {
     eg_context *context;
     egi_plan *plan; /* NULL: not yet */
     egi_model_io io;
-    egi_control control;
+    void *own[16]; /* the plan's memory for each input */
     char preprocess[192], memory[512];
 } cache;
 
@@ -156,18 +156,25 @@ static eg_status prepare(cache *c, const eg_model *model, int64_t batch)
     eg_status status = build(&c->plan, &c->io, model, batch, false, NULL);
     if (status == EG_OK)
         status = egi_plan_compile(c->plan);
+    for (int i = 0; status == EG_OK && i < model->n_inputs; i++)
+        c->own[i] = egi_plan_data(c->plan, c->io.in[i]);
     if (status != EG_OK)
         drop_plan(c);
     return status;
 }
 
-/* Rows between the caller's floats and a value of the plan, which is f32 but in tests. */
-static void put_rows(const egi_tensor *t, const float *from, int64_t count)
+/* Rows between the caller's floats and a value of the plan, which is f32 but in tests. A whole batch is read where it
+ * lies. */
+static void put_rows(cache *c, int input, const float *from, int64_t count)
 {
-    if (t->dtype == EGI_F32)
-        memcpy(t->data, from, (size_t)count * sizeof *from);
-    for (int64_t i = 0; t->dtype != EGI_F32 && i < count; i++)
-        egi_set(t, i, from[i]);
+    egi_tensor t = c->plan->t[c->io.in[input]];
+    const bool f32 = t.dtype == EGI_F32, whole = f32 && count == egi_count(&t);
+    t.data = c->own[input];
+    egi_plan_point(c->plan, c->io.in[input], whole ? (const void *)from : t.data);
+    if (f32 && !whole)
+        memcpy(t.data, from, (size_t)count * sizeof *from);
+    for (int64_t i = 0; !f32 && i < count; i++)
+        egi_set(&t, i, from[i]);
 }
 
 static void get_rows(const egi_tensor *t, float *to, int64_t count)
@@ -190,10 +197,10 @@ static eg_status predict_rows(cache *c, const eg_model *model, const float *cons
 {
     for (int i = 0; i < model->n_inputs; i++) {
         const int64_t count = egi_shape_count(&model->tensors[model->inputs[i]]);
-        const egi_tensor t = value_of(c->plan, c->io.in[i]);
-        put_rows(&t, x[i] + at * count, n * count);
+        put_rows(c, i, x[i] + at * count, n * count);
     }
-    EG_TRY(egi_plan_run(c->plan, &c->control));
+    const egi_control control = {.weights_version = 1}; /* whoever changes weights drops the plan */
+    EG_TRY(egi_plan_run(c->plan, &control));
     for (int i = 0; i < model->n_outputs; i++) {
         const int64_t count = egi_shape_count(&model->tensors[model->outputs[i]]);
         const egi_tensor t = value_of(c->plan, c->io.out[i]);
@@ -222,7 +229,6 @@ eg_status eg_model_predict(eg_model *model, const float *const *x, int64_t n, fl
     if (!c)
         return EG_ERR_NOMEM;
     const int64_t most = egi_eval_batch(model, 0), batch = n < most ? n : most;
-    c->control.weights_version++;
     for (int64_t at = 0; at < n; at += batch) {
         const int64_t rows = n - at < batch ? n - at : batch;
         EG_TRY(prepare(c, model, batch));

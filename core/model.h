@@ -107,7 +107,7 @@ EG_MUST_USE eg_status egi_model_add_output(eg_model *model, int tensor);
  * parameter). */
 EG_MUST_USE eg_status egi_model_finish(eg_model *model);
 
-/** Whoever changes layers, calls or the arena of a finished model calls this first. */
+/** Whoever changes layers, calls or weights of a model that may have predicted calls this first. */
 void egi_model_drop_cache(eg_model *model);
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */

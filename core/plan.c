@@ -224,6 +224,13 @@ void *egi_plan_data(const egi_plan *p, egi_val v)
     return p->t[v].data;
 }
 
+void egi_plan_point(egi_plan *p, egi_val v, const void *data)
+{
+    for (egi_val u = v; u < p->n_values; u++)
+        if (egi_root(p, u) == v)
+            p->t[u].data = (void *)(uintptr_t)data; /* no operation writes to an input */
+}
+
 static eg_status run_range(egi_plan *p, int from, int to, const egi_control *control)
 {
     egi_device *d = p->context->device;

@@ -155,6 +155,9 @@ eg_status egi_plan_run_forward(egi_plan *plan, const egi_control *control);
 eg_status egi_plan_run_backward(egi_plan *plan, const egi_control *control);
 /** Address of a kept or bound value after compiling. */
 void *egi_plan_data(const egi_plan *plan, egi_val v);
+/** From now on input `v` of a compiled plan is read at `data` (borrowed, of v's size): nothing is copied. Only of plans
+ * without a backward pass, whose kernels remember addresses. */
+void egi_plan_point(egi_plan *plan, egi_val v, const void *data);
 
 /* --- profiling (core/profile.c) ----------------------------------------------------------------------------------- */
 

@@ -440,12 +440,13 @@ static void spread(const egi_direct *d, int64_t sample, float *frame)
 {
     const egi_direct_frame *f = &d->frame;
     const int64_t pooled = d->pooled[0] * d->pooled[1] * f->c, row = f->pw * f->c;
+    float *small = d->x->data;
     const egi_cpu_pool p = {.g = &d->pool->g,
                             .large = frame + f->top * row + f->left * f->c,
-                            .small = (float *)d->x + sample * pooled,
+                            .small = small + sample * pooled,
                             .index = d->index + sample * pooled,
                             .large_end = frame + (f->top + f->h) * row, /* the border stays */
-                            .small_end = d->x + d->samples * pooled,
+                            .small_end = small + d->samples * pooled,
                             .h = f->h,
                             .w = f->w,
                             .c = f->c,
@@ -463,7 +464,7 @@ const float *egi_direct_image(const egi_direct_job *j, int64_t sample, float *fr
         spread(j->d, sample, frame);
         return frame;
     }
-    const float *x = j->d->x + sample * f->h * f->w * f->c;
+    const float *x = (const float *)j->d->x->data + sample * f->h * f->w * f->c;
     if (!egi_direct_copies(f))
         return x;
     egi_direct_frame_fill(f, x, frame);

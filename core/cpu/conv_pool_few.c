@@ -14,8 +14,9 @@ typedef struct few {
     egi_direct_frame frame;
     int64_t half, frame_size; /* floats of a row of even (or odd) columns; of a thread's image */
     int64_t f, groups, taps, samples, oh, ow;
-    int64_t *at; /* for each tap, where the left and the right places of the first window begin */
-    const float *x, *w, *b;
+    int64_t *at;         /* for each tap, where the left and the right places of the first window begin */
+    const egi_tensor *x; /* its address may change from run to run */
+    const float *w, *b;
     float *y;
     uint8_t *index;
     egi_act act;
@@ -167,7 +168,7 @@ static void run_piece(void *arg, int64_t piece, int thread)
     for (int64_t row = from; row < to; row++) {
         const int64_t sample = row / s->oh, i = row % s->oh;
         if (row == from || i == 0)
-            split_columns(s, s->x + sample * s->frame.h * s->frame.w * s->frame.c, image);
+            split_columns(s, (const float *)s->x->data + sample * s->frame.h * s->frame.w * s->frame.c, image);
         pooled_row(s, image, j->scratch, row, i, s->y + to * s->ow * s->f);
     }
 }
@@ -232,7 +233,7 @@ eg_status egi_cpu_conv2d_maxpool_few(egi_device *device, egi_kernel *out)
                .samples = d.n,
                .oh = y->shape.dim[1],
                .ow = y->shape.dim[2],
-               .x = t[a->x].data,
+               .x = &t[a->x],
                .w = t[a->w].data,
                .b = t[a->b].data,
                .y = y->data,

@@ -120,7 +120,7 @@ eg_status egi_cpu_conv2d_direct(egi_device *device, egi_kernel *out)
     const egi_conv_dims s = egi_conv_dims_of(&t[a->x].shape, &t[a->w].shape, &t[a->y].shape, NULL);
     egi_direct *d;
     EG_TRY(forward(device, out, &s, &a->g, &d));
-    d->x = t[a->x].data;
+    d->x = &t[a->x];
     d->w = t[a->w].data;
     d->b = t[a->b].data;
     d->r = t[a->r].data;
@@ -158,7 +158,7 @@ eg_status egi_cpu_conv2d_maxpool(egi_device *device, egi_kernel *out)
         return EGI_CPU_DECLINE;
     egi_direct *d;
     EG_TRY(forward(device, out, &s, &a->g, &d));
-    d->x = t[a->x].data;
+    d->x = &t[a->x];
     d->w = t[a->w].data;
     d->b = a->b == EGI_NONE ? NULL : t[a->b].data;
     d->y = t[a->y].data;
@@ -236,7 +236,7 @@ eg_status egi_cpu_conv2d_dx_direct(egi_device *device, egi_kernel *out)
     d->transposed = true;
     d->samples = s.n;
     d->y_size = s.h * s.w * s.c;
-    d->x = t[a->dy].data;
+    d->x = &t[a->dy];
     d->w = t[a->w].data;
     d->y = t[a->dx].data;
     d->spreads = a->index != EGI_NONE;

@@ -8,7 +8,8 @@ typedef struct wino {
     egi_wino_tiles s;
     int64_t in, out, oh, ow, samples, parts; /* in, out: channels that are read and written */
     bool turned;
-    const float *x, *w, *b, *r;
+    const egi_tensor *x; /* its address may change from run to run */
+    const float *w, *b, *r;
     float *y;
     egi_act act;
     float alpha;
@@ -189,7 +190,8 @@ static void run_piece(void *arg, int64_t piece, int thread)
         const int64_t sample = u / d->parts;
         int64_t begin, end;
         egi_team_share(d->s.th, 1, u % d->parts, d->parts, &begin, &end);
-        egi_direct_frame_fill(&d->s.frame, d->x + sample * d->s.frame.h * d->s.frame.w * d->in, frame);
+        egi_direct_frame_fill(&d->s.frame, (const float *)d->x->data + sample * d->s.frame.h * d->s.frame.w * d->in,
+                              frame);
         tiles(d, frame, j->u, begin * d->s.tw, end * d->s.tw, v, d->y + sample * d->oh * d->ow * d->out);
     }
 }
@@ -253,7 +255,7 @@ eg_status egi_cpu_conv2d_winograd(egi_device *device, egi_kernel *out)
                            .oh = s.oh,
                            .ow = s.ow,
                            .samples = s.n,
-                           .x = t[a->x].data,
+                           .x = &t[a->x],
                            .w = t[a->w].data,
                            .b = t[a->b].data,
                            .r = t[a->r].data,
@@ -277,7 +279,7 @@ eg_status egi_cpu_conv2d_dx_winograd(egi_device *device, egi_kernel *out)
                            .ow = s.w,
                            .samples = s.n,
                            .turned = true,
-                           .x = t[a->dy].data,
+                           .x = &t[a->dy],
                            .w = t[a->w].data,
                            .y = t[a->dx].data});
 }

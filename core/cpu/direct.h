@@ -70,7 +70,8 @@ typedef struct egi_direct {
     bool transposed;                /* the kernel is (positions, out, in) */
     int64_t samples, y_size, chunk; /* chunk: pixels that are done for all channels before the next ones */
     int parts;
-    const float *x, *w, *b, *r;
+    const egi_tensor *x; /* its address may change from run to run */
+    const float *w, *b, *r;
     float *y;
     egi_act act;
     float alpha;

@@ -224,6 +224,7 @@ static eg_status run_forward(const egi_kernel *k, const egi_control *control)
     conv *c = k->state;
     const egi_conv2d *a = k->args;
     place(k, c);
+    dnnl_memory_set_data_handle(c->x, k->t[a->x].data); /* an input may lie elsewhere each time */
     if (!c->packed || c->version != control->weights_version) {
         EG_TRY(reorder(k, c));
         c->version = control->weights_version;

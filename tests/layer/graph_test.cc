@@ -173,6 +173,62 @@ TEST(Graph, PredictionsFollowTheWeights)
     }
 }
 
+// A whole batch is read where the caller has it, part of one is copied: every kind of kernel that may come first sees
+// the values of this call.
+TEST(Graph, PredictionsReadTheInputOfTheCall)
+{
+    const struct {
+        const char *type, *config;
+        egi_shape in;
+    } firsts[] = {
+        {"Dense", "{\"units\": 24}", EGI_SHAPE(40)},
+        {"Flatten", "{}", EGI_SHAPE(4, 4, 3)},
+        {"ReLU", "{}", EGI_SHAPE(5)},
+        {"MaxPooling2D", "{}", EGI_SHAPE(8, 8, 3)},
+        {"Conv2D", "{\"filters\": 6, \"kernel_size\": 5}", EGI_SHAPE(12, 12, 1)},
+        {"Conv2D", "{\"filters\": 16, \"kernel_size\": 3, \"strides\": 2}", EGI_SHAPE(9, 9, 3)},
+        {"Conv2D", "{\"filters\": 16, \"kernel_size\": 3, \"padding\": \"same\"}", EGI_SHAPE(8, 8, 16)},
+        {"Conv2D", "{\"filters\": 16, \"kernel_size\": 1}", EGI_SHAPE(6, 6, 16)},
+        {"Conv2D", "{\"filters\": 16, \"kernel_size\": 1, \"strides\": 2}", EGI_SHAPE(6, 6, 16)},
+        {"Conv2D", "{\"filters\": 8, \"kernel_size\": 3, \"groups\": 4}", EGI_SHAPE(6, 6, 8)},
+    };
+    const Context context;
+    for (const auto &first : firsts)
+        for (bool pooled : {false, true}) {
+            if (pooled && std::strcmp(first.type, "Conv2D"))
+                continue;
+            Net net;
+            start(net, context, EGI_F32);
+            int x;
+            ASSERT_OK(egi_model_add_input(net.m, &first.in, &x));
+            int y = net.call(net.layer(first.type, first.config), {x});
+            if (pooled)
+                y = net.call(net.layer("MaxPooling2D", "{}"), {y});
+            finish(net, {y});
+            const size_t each = (size_t)egi_shape_count(&first.in),
+                         out = (size_t)egi_shape_count(&net.m->tensors[net.m->outputs[0]]);
+            std::vector<float> a(4 * each), b(4 * each), ya(4 * out), yb(4 * out), again(4 * out);
+            for (size_t i = 0; i < a.size(); i++) {
+                a[i] = (float)(i % 17) * 0.25f - 1;
+                b[i] = 2 - (float)(i % 13) * 0.5f;
+            }
+            const std::vector<float> before = a;
+            const auto predict = [&](const float *from, int64_t n, float *to) {
+                EXPECT_EQ(EG_OK, eg_model_predict(net.m, &from, n, &to));
+            };
+            predict(a.data(), 4, ya.data());
+            predict(b.data(), 4, yb.data());
+            EXPECT_NE(ya, yb) << first.type << first.config;
+            EXPECT_EQ(before, a) << first.type << first.config << ": the caller's input was written to";
+            for (size_t n : {size_t{1}, size_t{3}, size_t{4}}) {
+                std::vector<float> own(a.begin(), a.begin() + (std::ptrdiff_t)(n * each)); // ends with its last value
+                predict(own.data(), (int64_t)n, again.data());
+                for (size_t i = 0; i < n * out; i++)
+                    ASSERT_NEAR(ya[i], again[i], 1e-5) << first.type << first.config << " of " << n;
+            }
+        }
+}
+
 TEST(Graph, GlobalPoolingKeepsItsDimensionsWhenAsked)
 {
     const Context context;

@@ -130,6 +130,7 @@ void Net::set(int64_t param, const std::vector<double> &values)
 {
     const egi_tensor t = egi_param_view(m, param);
     ASSERT_EQ((size_t)egi_count(&t), values.size());
+    egi_model_drop_cache(m);
     for (size_t i = 0; i < values.size(); i++)
         egi_set(&t, (int64_t)i, values[i]);
 }
