@@ -3,7 +3,6 @@
 #include "core/cpu/dnnl.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static const egi_fast fast[] = {
 #define EG_FAST(op_name, prepare_function) {&egi_op_##op_name, prepare_function},
@@ -45,18 +44,11 @@ static eg_status prepare(egi_device *device, egi_kernel *out)
     return EG_OK;
 }
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static eg_status run_timed(const egi_kernel *k, const egi_control *control)
 {
-    const double began = seconds_now();
+    const double began = egi_clock();
     const eg_status status = k->run(k, control);
-    k->time->seconds += seconds_now() - began;
+    k->time->seconds += egi_clock() - began;
     k->time->calls++;
     return status;
 }
