@@ -14,13 +14,13 @@ typedef struct few {
     egi_direct_frame frame;
     int64_t half, frame_size; /* floats of a row of even (or odd) columns; of a thread's image */
     int64_t f, groups, taps, samples, oh, ow;
-    int64_t *at; /* for each tap, where the left and the right places of the first window begin */
     const float *x, *w, *b;
     float *y;
     uint8_t *index;
     egi_act act;
     float alpha;
     int64_t frames_at; /* floats; behind the packed weights in the scratch */
+    int64_t at[];      /* for each tap, where the left and the right places of the first window begin */
 } few;
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
@@ -185,13 +185,6 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    few *s = k->state;
-    egi_free(device->context, s->at);
-    egi_free(device->context, s);
-}
-
 /* Few channels, and 2 x 2 windows side by side that no edge cuts. */
 static bool suits(const egi_kernel *k, const egi_conv_dims *d, const egi_conv2d_maxpool *a, const egi_shape *y)
 {
@@ -225,7 +218,7 @@ eg_status egi_cpu_conv2d_maxpool_few(egi_device *device, egi_kernel *out)
     if (!suits(out, &d, a, &y->shape))
         return EGI_CPU_DECLINE;
     few *s;
-    EG_TRY(egi_alloc(&s, device->context, 1, sizeof *s));
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s + 2 * (size_t)(d.kh * d.kw * d.c) * sizeof *s->at));
     *s = (few){.f = d.f,
                .groups = (d.f + GROUP - 1) / GROUP,
                .taps = d.kh * d.kw * d.c,
@@ -239,16 +232,9 @@ eg_status egi_cpu_conv2d_maxpool_few(egi_device *device, egi_kernel *out)
                .index = t[a->index].data,
                .act = a->act,
                .alpha = a->alpha};
-    const eg_status status = egi_alloc(&s->at, device->context, 2 * s->taps, sizeof *s->at);
-    if (status != EG_OK) {
-        egi_free(device->context, s);
-        return status;
-    }
     geometry(s, &d, &a->g);
     s->frames_at = (s->groups * GROUP * (s->taps + 1) + 15) / 16 * 16;
     out->scratch_bytes = (size_t)(s->frames_at + out->threads * s->frame_size) * sizeof(float);
-    out->state = s;
     out->run = run;
-    out->destroy = destroy;
     return EG_OK;
 }

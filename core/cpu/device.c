@@ -3,6 +3,7 @@
 #include "core/cpu/dnnl.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const egi_fast fast[] = {
 #define EG_FAST(op_name, prepare_function) {&egi_op_##op_name, prepare_function},
@@ -20,6 +21,19 @@ bool egi_cpu_is_f32(const egi_kernel *k)
                 return false;
         }
     return true;
+}
+
+static void release_state(egi_device *device, egi_kernel *k)
+{
+    egi_free(device->context, k->state);
+}
+
+eg_status egi_cpu_state(void *state, egi_device *device, egi_kernel *out, size_t bytes)
+{
+    EG_TRY(egi_alloc(&out->state, device->context, 1, bytes));
+    out->destroy = release_state;
+    memcpy(state, &out->state, sizeof out->state);
+    return EG_OK;
 }
 
 static eg_status run_reference(const egi_kernel *k, const egi_control *control)
