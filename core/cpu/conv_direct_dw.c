@@ -296,7 +296,7 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     d->samples = s->n;
     d->parts = d->square ? 1 : egi_direct_parts(s->n, out->threads); /* a sample's square wants all of the sample */
     d->f = s->f;
-    d->width = (s->f + EGI_LANES - 1) / EGI_LANES * EGI_LANES;
+    d->width = egi_round_up(s->f, EGI_LANES);
     d->step = d->pool && 2 * d->width <= 3 * d->f ? d->width : d->f;
     d->oh = s->oh;
     d->ow = s->ow;
@@ -312,9 +312,9 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     }
     d->blocks_at = d->sums_at + d->shares * d->sums;
     d->ends_at = d->blocks_at + (d->gathers ? out->threads * d->chunk * d->ow * WIDE : 0);
-    d->spread_at = (d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES + 15) / 16 * 16;
+    d->spread_at = egi_round_up(d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES, 16);
     if (d->pool)
-        d->spread = (s->oh * s->ow * d->step + EGI_LANES + 15) / 16 * 16;
+        d->spread = egi_round_up(s->oh * s->ow * d->step + EGI_LANES, 16);
     out->scratch_bytes = (size_t)(d->spread_at + out->threads * d->spread) * sizeof(float);
     out->run = run;
     return EG_OK;

@@ -200,7 +200,7 @@ static void geometry(few *s, const egi_conv_dims *d, const egi_conv_geometry *g)
 {
     s->frame = egi_direct_frame_of(d, g);
     s->half = (s->frame.pw + 1) / 2;
-    s->frame_size = (s->frame.c * s->frame.ph * 2 * s->half + EGI_LANES + 15) / 16 * 16;
+    s->frame_size = egi_round_up(s->frame.c * s->frame.ph * 2 * s->half + EGI_LANES, 16);
     for (int64_t t = 0; t < s->taps; t++) {
         const int64_t c = t % d->c, kj = t / d->c % d->kw, ki = t / (d->c * d->kw);
         for (int64_t right = 0; right < 2; right++) {
@@ -233,7 +233,7 @@ eg_status egi_cpu_conv2d_maxpool_few(egi_device *device, egi_kernel *out)
                .act = a->act,
                .alpha = a->alpha};
     geometry(s, &d, &a->g);
-    s->frames_at = (s->groups * GROUP * (s->taps + 1) + 15) / 16 * 16;
+    s->frames_at = egi_round_up(s->groups * GROUP * (s->taps + 1), 16);
     out->scratch_bytes = (size_t)(s->frames_at + out->threads * s->frame_size) * sizeof(float);
     out->run = run;
     return EG_OK;

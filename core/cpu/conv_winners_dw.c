@@ -240,7 +240,7 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     s->shares = out->threads * (out->threads > 1 ? 2 : 1);
     s->sums = (kernel_sums(s) + s->f) * (s->square ? 2 : 1);
     s->sums_at = out->threads * s->frame_size;
-    s->lists_at = (s->sums_at + s->shares * s->sums + 15) / 16 * 16;
+    s->lists_at = egi_round_up(s->sums_at + s->shares * s->sums, 16);
     out->scratch_bytes = (size_t)(s->lists_at + out->threads * list_size(s)) * sizeof(float);
     out->run = run;
     return EG_OK;

@@ -215,11 +215,6 @@ static void geometry(winners *s, const egi_conv_dims *d, const egi_conv_geometry
                 (int32_t)(j * d->f * s->channel + (s->above - i) * s->vectors * EGI_LANES);
 }
 
-static int64_t round_up(int64_t n)
-{
-    return (n + 15) / 16 * 16;
-}
-
 /* A larger window or a longer stride would make patches of mostly zeros. */
 static bool suits(const egi_kernel *k, const egi_conv_dims *d, const egi_conv_geometry *g, const egi_conv_pool *pool,
                   const egi_shape *dy)
@@ -247,10 +242,10 @@ eg_status egi_cpu_conv2d_dx_winners(egi_device *device, egi_kernel *out)
     s->w = t[a->w].data;
     s->dx = t[a->dx].data;
     geometry(s, &d, &a->g, &a->pool.g);
-    s->frames_at = round_up((s->beside + 1) * d.f * s->channel);
+    s->frames_at = egi_round_up((s->beside + 1) * d.f * s->channel, 16);
     s->lists_at = s->frames_at + out->threads * s->frame_size;
     const size_t list = (size_t)windows * sizeof(egi_winner *) + (size_t)(windows * d.f + 1) * sizeof(egi_winner);
-    s->list_size = round_up((int64_t)(list / sizeof(float)));
+    s->list_size = egi_round_up((int64_t)(list / sizeof(float)), 16);
     out->scratch_bytes = (size_t)(s->lists_at + out->threads * s->list_size) * sizeof(float);
     out->run = run;
     return EG_OK;
