@@ -7,17 +7,9 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #define BATCH   32
 #define CLASSES 3
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static eg_status add_layer(eg_model *m, const char *class_name, const char *config, int *tensor)
 {
@@ -171,9 +163,9 @@ static eg_status probe_gemm(eg_context *c, double *gflops)
     double best = INFINITY;
     const egi_control control = {.weights_version = 1};
     for (int i = 0; i < 20 && status == EG_OK; i++) {
-        const double start = now();
+        const double start = egi_clock();
         status = egi_plan_run(p, &control);
-        best = fmin(best, now() - start);
+        best = fmin(best, egi_clock() - start);
     }
     *gflops = 2.0 * M * N * K / best * 1e-9;
     egi_plan_free(p);
@@ -187,9 +179,9 @@ static eg_status probe_memory(eg_context *c, double *gbs)
     EG_TRY(egi_alloc(&block, c, 2, bytes));
     double best = INFINITY;
     for (int i = 0; i < 3; i++) {
-        const double start = now();
+        const double start = egi_clock();
         memcpy(block + bytes, block, bytes);
-        best = fmin(best, now() - start);
+        best = fmin(best, egi_clock() - start);
     }
     *gbs = 2 * (double)bytes / best * 1e-9;
     egi_free(c, block);

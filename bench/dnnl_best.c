@@ -1,8 +1,9 @@
 #include "bench/dnnl_best.h"
 
+#include "bench/inside.h"
+
 #include <dnnl.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define TENSORS 4 /* images, weights, bias, result: or their gradients */
 enum { X, W, B, Y };
@@ -31,13 +32,6 @@ typedef struct bench {
     dnnl_memory_t scratchpad;
     dnnl_primitive_attr_t attributes;
 } bench;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* --- descriptors -------------------------------------------------------------------------------------------------- */
 
@@ -211,25 +205,17 @@ static dnnl_status_t run_once(const bench *b, best_direction direction, int reor
     return dnnl_stream_wait(b->stream);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static dnnl_status_t median(const bench *b, best_direction direction, int reorders, int rounds, double *out)
 {
     double *seconds = malloc((size_t)rounds * sizeof *seconds);
     dnnl_status_t s = seconds ? dnnl_success : dnnl_out_of_memory;
     for (int i = 0; s == dnnl_success && i < rounds; i++) {
-        const double began = now();
+        const double began = egi_clock();
         s = run_once(b, direction, reorders);
-        seconds[i] = now() - began;
+        seconds[i] = egi_clock() - began;
     }
-    if (s == dnnl_success) {
-        qsort(seconds, (size_t)rounds, sizeof *seconds, ascending);
-        *out = seconds[rounds / 2];
-    }
+    if (s == dnnl_success)
+        *out = bench_median(seconds, rounds);
     free(seconds);
     return s;
 }

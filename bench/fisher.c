@@ -3,23 +3,15 @@
  *     bench_fisher MODEL DATA EXAMPLES      the first EXAMPLES of the training part, divided by 255
  *
  * Looks at the inside of the library: the command estimates it only on its way into a run. */
-#include "core/cpu/cpu.h"
+#include "bench/inside.h"
 #include "finetune/importance.h"
 
 #include <engram/engram.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define BATCH 50 /* as the method takes them */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void print_sums(const eg_model *model, const float *omega, double seconds)
 {
@@ -47,18 +39,20 @@ static eg_status measure(const eg_model *model, const egi_source *source, const 
     s = s ? s : egi_objective_make(&r.objective, model, egi_config_run(config), source, 1);
     s = s ? s : egi_model_arena(&omega, model);
     for (int i = 0; !s && i < 2; i++) { /* the first warms up, as the peers' does */
-        began = now();
+        began = egi_clock();
         s = egi_fisher(omega, model, &r);
     }
     if (!s)
-        print_sums(model, omega, now() - began);
+        print_sums(model, omega, egi_clock() - began);
     egi_free(model->context, omega);
     free(items);
     return s;
 }
 
-static eg_status run(eg_context *context, char **argv)
+static eg_status run(eg_context *context, int argc, char **argv)
 {
+    if (argc != 4)
+        return egi_fail(EG_ERR_ARG, "usage: bench_fisher MODEL DATA EXAMPLES");
     eg_model *model = NULL;
     eg_dataset *data = NULL;
     eg_config *config = NULL;
@@ -77,19 +71,5 @@ static eg_status run(eg_context *context, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const egi_device_type *const types[] = {&egi_device_cpu, NULL};
-    const char *threads = getenv("BENCH_THREADS");
-    eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
-    options.threads = threads ? atoi(threads) : 2;
-    eg_context *c = NULL;
-    if (argc != 4) {
-        fprintf(stderr, "usage: bench_fisher MODEL DATA EXAMPLES\n");
-        return 2;
-    }
-    eg_status s = egi_context_create(&c, &options, types);
-    s = s ? s : run(c, argv);
-    if (s)
-        fprintf(stderr, "error: %s\n", eg_last_message());
-    eg_context_free(c);
-    return s != EG_OK;
+    return bench_run(run, argc, argv);
 }

@@ -5,14 +5,13 @@
  * Forward with bias, gradient to the input (dx), gradient to weights and bias (dw). Weights count as new every time,
  * as in training. micro.c has the other operations. */
 #include "bench/dnnl_best.h"
-#include "core/cpu/cpu.h"
+#include "bench/inside.h"
 #include "core/ops/ops.h"
 #include "core/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS 41
 
@@ -29,13 +28,6 @@ typedef struct values {
     egi_val x, w, b, y;
     float *memory[4];
 } values;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
@@ -113,24 +105,17 @@ static eg_status emit_convolution(const values *v, const egi_conv_geometry *g, b
     return EGI_EMIT(v->plan, conv2d_dw, .x = v->x, .dy = v->y, .dw = v->w, .db = v->b, .g = *g);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static eg_status time_plan(const egi_plan *plan, double *median)
 {
     egi_control control = {.seed = 1};
     double seconds[ROUNDS];
     for (int i = 0; i < ROUNDS; i++) {
         control.weights_version++;
-        const double began = now();
+        const double began = egi_clock();
         EG_TRY(egi_plan_run((egi_plan *)plan, &control));
-        seconds[i] = now() - began;
+        seconds[i] = egi_clock() - began;
     }
-    qsort(seconds, ROUNDS, sizeof *seconds, ascending);
-    *median = seconds[ROUNDS / 2];
+    *median = bench_median(seconds, ROUNDS);
     return EG_OK;
 }
 
@@ -165,14 +150,9 @@ static eg_status measure(eg_context *c, const layer *l, best_direction direction
     return EG_OK;
 }
 
-int main(int argc, char **argv)
+static eg_status run(eg_context *c, int argc, char **argv)
 {
-    static const egi_device_type *const types[] = {&egi_device_cpu, NULL};
-    const char *threads = getenv("BENCH_THREADS");
-    eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
-    options.threads = threads ? atoi(threads) : 2;
-    eg_context *c = NULL;
-    eg_status s = egi_context_create(&c, &options, types);
+    eg_status s = EG_OK;
     printf("{\"rounds\": %d", ROUNDS);
     for (int i = 1; !s && i < argc; i++) {
         layer l;
@@ -182,8 +162,10 @@ int main(int argc, char **argv)
             s = measure(c, &l, (best_direction)d);
     }
     printf("}\n");
-    if (s)
-        fprintf(stderr, "error: %s\n", eg_last_message());
-    eg_context_free(c);
-    return s != EG_OK;
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    return bench_run(run, argc, argv);
 }

@@ -1,5 +1,6 @@
 /* What each operation's fast kernel reaches on its own: microseconds and GB/s (all its values read or written once) or
  * GFLOP/s. micro [threads [operation]] */
+#include "bench/inside.h"
 #include "core/cpu/cpu.h"
 #include "core/ops/ops.h"
 #include "core/plan.h"
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct job {
     const egi_op *op;
@@ -141,19 +141,6 @@ static eg_status make(setup *s, eg_context *c, const job *j)
     return egi_plan_compile(s->plan);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 #define ROUNDS 51
 
 static eg_status measure(const setup *s, double *median)
@@ -161,12 +148,11 @@ static eg_status measure(const setup *s, double *median)
     const egi_control control = {.seed = 1, .lr = 1e-6, .strength = 1};
     double seconds[ROUNDS];
     for (int i = 0; i < ROUNDS; i++) {
-        const double begin = now();
+        const double begin = egi_clock();
         EG_TRY(egi_plan_run(s->plan, &control));
-        seconds[i] = now() - begin;
+        seconds[i] = egi_clock() - begin;
     }
-    qsort(seconds, ROUNDS, sizeof *seconds, ascending);
-    *median = seconds[ROUNDS / 2];
+    *median = bench_median(seconds, ROUNDS);
     return EG_OK;
 }
 

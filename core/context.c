@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void *default_alloc(void *user, size_t bytes)
 {
@@ -60,6 +61,13 @@ static int64_t cgroup_memory(void)
     if (limit < 0 || used < 0)
         return INT64_MAX;
     return limit > used ? limit - used : 0;
+}
+
+double egi_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 int64_t egi_available_memory(void)

@@ -34,6 +34,9 @@ EG_MUST_USE eg_status egi_context_set_threads(eg_context *context, int threads);
  * not known. */
 int64_t egi_available_memory(void);
 
+/** Seconds of a steady clock. */
+double egi_clock(void);
+
 /** `count * size` bytes, zeroed, aligned to 64. A count of 0 gives a block too. Errors: NOMEM (also when the product
  * overflows). */
 EG_MUST_USE eg_status egi_alloc(void *out, eg_context *context, int64_t count, size_t size);

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 /* How long idle threads look for work before they sleep: longer than the gaps between the operations of a step, and
  * than waking up takes. */
@@ -38,13 +37,6 @@ struct egi_team {
     pthread_cond_t work, done;
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static inline void pause_briefly(void)
 {
 #if defined(__x86_64__)
@@ -72,14 +64,14 @@ static bool has_work(egi_team *t, unsigned seen)
 
 static bool spin_for_work(egi_team *t, unsigned seen)
 {
-    const double began = now();
+    const double began = egi_clock();
     do {
         for (int i = 0; i < 64; i++) {
             if (has_work(t, seen))
                 return true;
             pause_briefly();
         }
-    } while (now() - began < SPIN_FOR_WORK);
+    } while (egi_clock() - began < SPIN_FOR_WORK);
     return false;
 }
 
@@ -138,14 +130,14 @@ static void wake_sleepers(egi_team *t)
 /* Sleeping soon lets the system run the one that is waited for on this core. */
 static void wait_for_workers(egi_team *t)
 {
-    const double began = now();
+    const double began = egi_clock();
     do {
         for (int i = 0; i < 64; i++) {
             if (atomic_load(&t->inside) == 0)
                 return;
             pause_briefly();
         }
-    } while (now() - began < SPIN_FOR_END);
+    } while (egi_clock() - began < SPIN_FOR_END);
     pthread_mutex_lock(&t->lock);
     atomic_store(&t->waiting, 1);
     while (atomic_load(&t->inside) != 0)

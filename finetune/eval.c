@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 struct egi_evaluator {
     eg_context *context;
@@ -383,17 +382,10 @@ static void judge_batch(egi_evaluator *e, const judge *j, const int64_t *index, 
     egi_team_run(e->context->team, e->context->threads, w.pieces, judge_piece, &w);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 eg_status egi_evaluator_run(egi_evaluator *e, const egi_eval_set *set, int32_t *predicted, uint8_t *correct,
                             egi_eval_figures *out)
 {
-    const double began = now();
+    const double began = egi_clock();
     EG_TRY(check_set(e, set));
     judge j;
     EG_TRY(make_judge(&j, e, set));
@@ -422,7 +414,7 @@ eg_status egi_evaluator_run(egi_evaluator *e, const egi_eval_set *set, int32_t *
     *out = (egi_eval_figures){.n = set->n,
                               .accuracy = scored && set->n ? hits / (double)set->n : NAN,
                               .loss = counted ? loss / (double)counted : NAN,
-                              .seconds = now() - began};
+                              .seconds = egi_clock() - began};
     return EG_OK;
 }
 

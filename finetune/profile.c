@@ -4,14 +4,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
-
-double egi_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The public profile, which comes first, and what it owns. */
 typedef struct profile {

@@ -16,9 +16,6 @@ typedef struct egi_laps {
     int64_t steps, examples;
 } egi_laps;
 
-/** Seconds of a steady clock. */
-double egi_clock(void);
-
 /** What passed since the last reading is not counted. NULL laps: nothing is measured. */
 static inline void egi_laps_begin(egi_laps *laps)
 {

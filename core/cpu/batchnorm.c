@@ -146,22 +146,15 @@ static eg_status run_train(const egi_kernel *k, const egi_control *control)
     return EG_OK;
 }
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    egi_free(device->context, k->state);
-}
-
 static eg_status prepare(egi_device *device, egi_kernel *out, forward values, int64_t chunks)
 {
     const egi_shape *x = &out->t[values.x].shape;
     if (!egi_cpu_is_f32(out) || egi_shape_count(x) == 0)
         return EGI_CPU_DECLINE;
     forward *s;
-    EG_TRY(egi_alloc(&s, device->context, 1, sizeof *s));
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s));
     *s = values;
     s->f = egi_fold_make(egi_shape_span(x, 0, x->rank - 1), x->dim[x->rank - 1]);
-    out->state = s;
-    out->destroy = destroy;
     out->scratch_bytes = (size_t)(3 * s->f.width + 1) * sizeof(float) + (size_t)(chunks * 2 * s->f.c) * sizeof(double);
     return EG_OK;
 }

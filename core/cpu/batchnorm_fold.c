@@ -37,21 +37,14 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
     return EG_OK;
 }
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    egi_free(device->context, k->state);
-}
-
 eg_status egi_cpu_batchnorm_fold(egi_device *device, egi_kernel *out)
 {
     const egi_batchnorm_fold *a = out->args;
     folded *s;
     if (!egi_cpu_is_f32(out))
         return EGI_CPU_DECLINE;
-    EG_TRY(egi_alloc(&s, device->context, 1, sizeof *s));
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s));
     s->version = -1; /* of no weights */
-    out->state = s;
-    out->destroy = destroy;
     out->scratch_bytes = (size_t)egi_count(&out->t[a->fb]) * sizeof(float);
     out->run = run;
     return EG_OK;

@@ -216,11 +216,6 @@ static eg_status run_square(const egi_kernel *k, const egi_control *control)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    egi_free(device->context, k->state);
-}
-
 static eg_status prepare(egi_device *device, egi_kernel *out, backward values)
 {
     const egi_tensor *dy = &out->t[values.dy];
@@ -228,11 +223,9 @@ static eg_status prepare(egi_device *device, egi_kernel *out, backward values)
     if (!egi_cpu_is_f32(out) || egi_count(dy) == 0)
         return EGI_CPU_DECLINE;
     backward *s;
-    EG_TRY(egi_alloc(&s, device->context, 1, sizeof *s));
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s));
     *s = values;
     s->f = egi_fold_make(egi_count(dy) / c / s->samples, c);
-    out->state = s;
-    out->destroy = destroy;
     out->scratch_bytes =
         4 * (size_t)s->f.width * sizeof(float) + (size_t)(EGI_CPU_CHUNKS * 4 * s->f.c) * sizeof(double);
     return EG_OK;

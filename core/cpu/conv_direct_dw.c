@@ -10,9 +10,8 @@
 
 typedef struct direct_dw {
     egi_direct_frame frame;
-    int32_t *rows;            /* where kernel row r = (ki, kj, c) meets the frame, for output pixel (0, 0) */
-    int64_t n_rows, f, width; /* width: f in whole vectors */
-    int64_t step;             /* from pixel to pixel of the gradient */
+    int64_t n_rows, f, width;              /* width: f in whole vectors */
+    int64_t step;                          /* from pixel to pixel of the gradient */
     int64_t oh, ow, in_row, in_col, chunk; /* chunk: output rows that fit the first cache together with their input */
     int64_t samples;
     int parts, shares;    /* of a sample; of the samples, each with sums of its own */
@@ -24,6 +23,7 @@ typedef struct direct_dw {
     int64_t pooled[2], spread_at, spread; /* the gradient before pooling, a thread; floats */
     /* In the scratch, floats: frames, then sums a thread, then blocks of dy a thread, then the last samples' dy. */
     int64_t sums_at, sums, blocks_at, ends_at, ends; /* ends: how many samples */
+    int32_t rows[]; /* where kernel row r = (ki, kj, c) meets the frame, for output pixel (0, 0) */
 } direct_dw;
 
 /* Kernel rows by vectors of channels, over `rows` output rows: adds to `sum`. */
@@ -256,13 +256,6 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    direct_dw *d = k->state;
-    egi_free(device->context, d->rows);
-    egi_free(device->context, d);
-}
-
 static void geometry(direct_dw *d, const egi_conv_dims *s, const egi_conv_geometry *g)
 {
     d->frame = egi_direct_frame_of(s, g);
@@ -295,19 +288,15 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
 {
     if (!egi_cpu_is_f32(out) || !egi_direct_suits(s, g))
         return EGI_CPU_DECLINE;
+    const int64_t n_rows = s->kh * s->kw * s->c;
     direct_dw *d;
-    EG_TRY(egi_alloc(&d, device->context, 1, sizeof *d));
+    EG_TRY(egi_cpu_state(&d, device, out, sizeof *d + (size_t)n_rows * sizeof *d->rows));
     *d = *values;
-    d->n_rows = s->kh * s->kw * s->c;
-    const eg_status status = egi_alloc(&d->rows, device->context, d->n_rows, sizeof *d->rows);
-    if (status != EG_OK) {
-        egi_free(device->context, d);
-        return status;
-    }
+    d->n_rows = n_rows;
     d->samples = s->n;
     d->parts = d->square ? 1 : egi_direct_parts(s->n, out->threads); /* a sample's square wants all of the sample */
     d->f = s->f;
-    d->width = (s->f + EGI_LANES - 1) / EGI_LANES * EGI_LANES;
+    d->width = egi_round_up(s->f, EGI_LANES);
     d->step = d->pool && 2 * d->width <= 3 * d->f ? d->width : d->f;
     d->oh = s->oh;
     d->ow = s->ow;
@@ -323,13 +312,11 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     }
     d->blocks_at = d->sums_at + d->shares * d->sums;
     d->ends_at = d->blocks_at + (d->gathers ? out->threads * d->chunk * d->ow * WIDE : 0);
-    d->spread_at = (d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES + 15) / 16 * 16;
+    d->spread_at = egi_round_up(d->ends_at + d->ends * s->oh * s->ow * s->f + EGI_LANES, 16);
     if (d->pool)
-        d->spread = (s->oh * s->ow * d->step + EGI_LANES + 15) / 16 * 16;
+        d->spread = egi_round_up(s->oh * s->ow * d->step + EGI_LANES, 16);
     out->scratch_bytes = (size_t)(d->spread_at + out->threads * d->spread) * sizeof(float);
-    out->state = d;
     out->run = run;
-    out->destroy = destroy;
     return EG_OK;
 }
 

@@ -1,5 +1,6 @@
 /* 1x1 convolutions are products of matrices: (pixels, c) x (c, f). Where the stride skips pixels, those that are used
  * are gathered first; oneDNN's own strided 1x1 gradients read past the end of their input. */
+#include "core/cpu/direct.h"
 #include "core/cpu/finish.h"
 #include "core/cpu/product.h"
 #include "core/ops/conv2d.h"
@@ -34,7 +35,7 @@ static pointwise of(const egi_tensor *t, egi_val x, egi_val w, egi_val y, const 
 /* Floats of the scratch that hold gathered pixels. */
 static int64_t gathered(const pointwise *p)
 {
-    return p->dense ? 0 : (p->pixels * p->d.c + 15) / 16 * 16;
+    return p->dense ? 0 : egi_round_up(p->pixels * p->d.c, 16);
 }
 
 static inline float *pixel(const pointwise *p, int64_t row, int64_t j)

@@ -14,7 +14,6 @@ typedef struct few {
     egi_direct_frame frame;
     int64_t half, frame_size; /* floats of a row of even (or odd) columns; of a thread's image */
     int64_t f, groups, taps, samples, oh, ow;
-    int64_t *at;         /* for each tap, where the left and the right places of the first window begin */
     const egi_tensor *x; /* its address may change from run to run */
     const float *w, *b;
     float *y;
@@ -22,6 +21,7 @@ typedef struct few {
     egi_act act;
     float alpha;
     int64_t frames_at; /* floats; behind the packed weights in the scratch */
+    int64_t at[];      /* for each tap, where the left and the right places of the first window begin */
 } few;
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
@@ -186,13 +186,6 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    few *s = k->state;
-    egi_free(device->context, s->at);
-    egi_free(device->context, s);
-}
-
 /* Few channels, and 2 x 2 windows side by side that no edge cuts. */
 static bool suits(const egi_kernel *k, const egi_conv_dims *d, const egi_conv2d_maxpool *a, const egi_shape *y)
 {
@@ -208,7 +201,7 @@ static void geometry(few *s, const egi_conv_dims *d, const egi_conv_geometry *g)
 {
     s->frame = egi_direct_frame_of(d, g);
     s->half = (s->frame.pw + 1) / 2;
-    s->frame_size = (s->frame.c * s->frame.ph * 2 * s->half + EGI_LANES + 15) / 16 * 16;
+    s->frame_size = egi_round_up(s->frame.c * s->frame.ph * 2 * s->half + EGI_LANES, 16);
     for (int64_t t = 0; t < s->taps; t++) {
         const int64_t c = t % d->c, kj = t / d->c % d->kw, ki = t / (d->c * d->kw);
         for (int64_t right = 0; right < 2; right++) {
@@ -226,7 +219,7 @@ eg_status egi_cpu_conv2d_maxpool_few(egi_device *device, egi_kernel *out)
     if (!suits(out, &d, a, &y->shape))
         return EGI_CPU_DECLINE;
     few *s;
-    EG_TRY(egi_alloc(&s, device->context, 1, sizeof *s));
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s + 2 * (size_t)(d.kh * d.kw * d.c) * sizeof *s->at));
     *s = (few){.f = d.f,
                .groups = (d.f + GROUP - 1) / GROUP,
                .taps = d.kh * d.kw * d.c,
@@ -240,16 +233,9 @@ eg_status egi_cpu_conv2d_maxpool_few(egi_device *device, egi_kernel *out)
                .index = t[a->index].data,
                .act = a->act,
                .alpha = a->alpha};
-    const eg_status status = egi_alloc(&s->at, device->context, 2 * s->taps, sizeof *s->at);
-    if (status != EG_OK) {
-        egi_free(device->context, s);
-        return status;
-    }
     geometry(s, &d, &a->g);
-    s->frames_at = (s->groups * GROUP * (s->taps + 1) + 15) / 16 * 16;
+    s->frames_at = egi_round_up(s->groups * GROUP * (s->taps + 1), 16);
     out->scratch_bytes = (size_t)(s->frames_at + out->threads * s->frame_size) * sizeof(float);
-    out->state = s;
     out->run = run;
-    out->destroy = destroy;
     return EG_OK;
 }

@@ -39,16 +39,11 @@ static void add_position(egi_direct *d, egi_direct_pass *p, int64_t at, int64_t 
     d->taps[d->n_taps++] = (int32_t)tap;
 }
 
-static int64_t round_up(int64_t n, int64_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
-
 /* Vectors along the channels leave lanes empty where channels are few; vectors along the rows cost a tenth more for
  * their sums. */
 static egi_direct_layout layout_of(const egi_direct *d)
 {
-    if (d->in % EGI_LANES == 0 && 11 * round_up(d->out, EGI_DIRECT_DOTS) < 10 * round_up(d->out, EGI_LANES))
+    if (d->in % EGI_LANES == 0 && 11 * egi_round_up(d->out, EGI_DIRECT_DOTS) < 10 * egi_round_up(d->out, EGI_LANES))
         return EGI_DIRECT_BY_ROWS;
     return !d->transposed && d->out <= 2 * EGI_LANES && d->out % EGI_LANES == 0 ? EGI_DIRECT_PLAIN : EGI_DIRECT_BLOCKS;
 }
@@ -56,11 +51,11 @@ static egi_direct_layout layout_of(const egi_direct *d)
 /* What is known once the passes are: layout, room for weights, bias and a frame a thread. */
 static eg_status finish(egi_device *device, egi_kernel *out, egi_direct *d)
 {
-    const int64_t vectors = round_up(d->out, EGI_LANES), rows = d->n_taps * d->in;
+    const int64_t vectors = egi_round_up(d->out, EGI_LANES), rows = d->n_taps * d->in;
     const int64_t cache = 24 * 1024; /* floats of input that the second cache holds beside weights and output */
     d->layout = layout_of(d);
     if (d->layout != EGI_DIRECT_PLAIN)
-        d->packed_size = rows * (d->layout == EGI_DIRECT_BLOCKS ? vectors : round_up(d->out, EGI_DIRECT_DOTS));
+        d->packed_size = rows * (d->layout == EGI_DIRECT_BLOCKS ? vectors : egi_round_up(d->out, EGI_DIRECT_DOTS));
     d->chunk = cache / d->passes[0].in_col > 96 ? cache / d->passes[0].in_col : 96;
     d->parts = egi_direct_parts(d->samples, out->threads);
     if (!d->transposed && d->packed_size) {
@@ -71,8 +66,8 @@ static eg_status finish(egi_device *device, egi_kernel *out, egi_direct *d)
             return status;
         }
     }
-    d->bias_at = d->kept ? 0 : round_up(d->packed_size, 16);
-    d->frames_at = d->bias_at + round_up(vectors, 16);
+    d->bias_at = d->kept ? 0 : egi_round_up(d->packed_size, 16);
+    d->frames_at = d->bias_at + egi_round_up(vectors, 16);
     const int64_t frames =
         d->spreads || egi_direct_copies(&d->frame) ? out->threads * egi_direct_frame_size(&d->frame) : 0;
     out->scratch_bytes = (size_t)(d->frames_at + frames) * sizeof(float);
@@ -137,14 +132,14 @@ static void plan_bands(egi_direct *d, egi_kernel *out)
     const int64_t cache = 4 * 1024, enough = 96; /* floats; pixels */
     egi_direct_pass *p = &d->passes[0];
     const egi_pool_geometry *g = &d->pool->g;
-    const int64_t vectors = round_up(d->out, EGI_LANES);
+    const int64_t vectors = egi_round_up(d->out, EGI_LANES);
     d->padded = 2 * vectors <= 3 * d->out;
     p->out_col = d->padded ? vectors : d->out;
     p->out_row = p->cols * p->out_col;
     const int64_t fit = cache / p->out_row, least = (enough + p->cols - 1) / p->cols, rows = fit > least ? fit : least;
     d->band = rows > g->window[0] ? (rows - g->window[0]) / g->stride[0] + 1 : 1;
     const int64_t most = (d->band - 1) * g->stride[0] + g->window[0], made = most < p->rows ? most : p->rows;
-    d->band_size = round_up(made * p->out_row + EGI_LANES, 16);
+    d->band_size = egi_round_up(made * p->out_row + EGI_LANES, 16);
     d->bands_at = (int64_t)(out->scratch_bytes / sizeof(float));
     out->scratch_bytes += (size_t)(out->threads * d->band_size) * sizeof(float);
 }

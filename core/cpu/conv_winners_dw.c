@@ -13,12 +13,12 @@ typedef struct winners {
     int64_t kh, len, vectors;    /* rows of the kernel, floats of one, the same in whole vectors */
     int64_t row, in_row, in_col; /* in the frame: from kernel row to kernel row, from window to window */
     int64_t f, pooled[2], samples, shares;
-    int32_t *place;                  /* where the places of a window lie in the frame */
     int64_t sums, sums_at, lists_at; /* floats: of a share; places in the scratch */
     bool square;
     const float *x, *dy;
     const uint8_t *index;
     float *dw, *db;
+    int32_t place[]; /* where the places of a window lie in the frame */
 } winners;
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
@@ -199,13 +199,6 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    winners *s = k->state;
-    egi_free(device->context, s->place);
-    egi_free(device->context, s);
-}
-
 bool egi_winners_suit(const egi_kernel *k, const egi_conv_dims *d, const egi_conv_geometry *g,
                       const egi_conv_pool *pool, const egi_shape *dy)
 {
@@ -234,13 +227,8 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
 {
     const int64_t places = pool->g.window[0] * pool->g.window[1];
     winners *s;
-    EG_TRY(egi_alloc(&s, device->context, 1, sizeof *s));
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s + (size_t)places * sizeof *s->place));
     *s = *values;
-    const eg_status status = egi_alloc(&s->place, device->context, places, sizeof *s->place);
-    if (status != EG_OK) {
-        egi_free(device->context, s);
-        return status;
-    }
     s->samples = d->n;
     s->f = d->f;
     s->kh = d->kh;
@@ -252,11 +240,9 @@ static eg_status prepare(egi_device *device, egi_kernel *out, const egi_conv_dim
     s->shares = out->threads * (out->threads > 1 ? 2 : 1);
     s->sums = (kernel_sums(s) + s->f) * (s->square ? 2 : 1);
     s->sums_at = out->threads * s->frame_size;
-    s->lists_at = (s->sums_at + s->shares * s->sums + 15) / 16 * 16;
+    s->lists_at = egi_round_up(s->sums_at + s->shares * s->sums, 16);
     out->scratch_bytes = (size_t)(s->lists_at + out->threads * list_size(s)) * sizeof(float);
-    out->state = s;
     out->run = run;
-    out->destroy = destroy;
     return EG_OK;
 }
 

@@ -18,11 +18,11 @@ typedef struct winners {
     int64_t kh, len, c, f, pooled[2], samples;
     int64_t above, beside;                  /* places of a window, less one: zeros around the weights */
     int64_t channel;                        /* floats of one channel's packed weights */
-    int32_t *place;                         /* where the packed weights for a place begin */
     int64_t frames_at, lists_at, list_size; /* floats; in the scratch, behind the packed weights */
     const float *dy, *w;
     const uint8_t *index;
     float *dx;
+    int32_t place[]; /* where the packed weights for a place begin */
 } winners;
 
 /* --- kernels ------------------------------------------------------------------------------------------------------ */
@@ -194,13 +194,6 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    winners *s = k->state;
-    egi_free(device->context, s->place);
-    egi_free(device->context, s);
-}
-
 static void geometry(winners *s, const egi_conv_dims *d, const egi_conv_geometry *g, const egi_pool_geometry *pool)
 {
     s->frame = egi_direct_frame_of(d, g);
@@ -222,11 +215,6 @@ static void geometry(winners *s, const egi_conv_dims *d, const egi_conv_geometry
                 (int32_t)(j * d->f * s->channel + (s->above - i) * s->vectors * EGI_LANES);
 }
 
-static int64_t round_up(int64_t n)
-{
-    return (n + 15) / 16 * 16;
-}
-
 /* A larger window or a longer stride would make patches of mostly zeros. */
 static bool suits(const egi_kernel *k, const egi_conv_dims *d, const egi_conv_geometry *g, const egi_conv_pool *pool,
                   const egi_shape *dy)
@@ -242,15 +230,9 @@ eg_status egi_cpu_conv2d_dx_winners(egi_device *device, egi_kernel *out)
     const egi_conv_dims d = egi_conv_dims_of(&t[a->dx].shape, &t[a->w].shape, &dy->shape, &a->pool);
     if (a->index == EGI_NONE || !suits(out, &d, &a->g, &a->pool, &dy->shape))
         return EGI_CPU_DECLINE;
-    const int64_t windows = dy->shape.dim[1] * dy->shape.dim[2];
+    const int64_t windows = dy->shape.dim[1] * dy->shape.dim[2], places = a->pool.g.window[0] * a->pool.g.window[1];
     winners *s;
-    EG_TRY(egi_alloc(&s, device->context, 1, sizeof *s));
-    const eg_status status =
-        egi_alloc(&s->place, device->context, a->pool.g.window[0] * a->pool.g.window[1], sizeof *s->place);
-    if (status != EG_OK) {
-        egi_free(device->context, s);
-        return status;
-    }
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s + (size_t)places * sizeof *s->place));
     s->samples = d.n;
     s->f = d.f;
     s->pooled[0] = dy->shape.dim[1];
@@ -260,13 +242,11 @@ eg_status egi_cpu_conv2d_dx_winners(egi_device *device, egi_kernel *out)
     s->w = t[a->w].data;
     s->dx = t[a->dx].data;
     geometry(s, &d, &a->g, &a->pool.g);
-    s->frames_at = round_up((s->beside + 1) * d.f * s->channel);
+    s->frames_at = egi_round_up((s->beside + 1) * d.f * s->channel, 16);
     s->lists_at = s->frames_at + out->threads * s->frame_size;
     const size_t list = (size_t)windows * sizeof(egi_winner *) + (size_t)(windows * d.f + 1) * sizeof(egi_winner);
-    s->list_size = round_up((int64_t)(list / sizeof(float)));
+    s->list_size = egi_round_up((int64_t)(list / sizeof(float)), 16);
     out->scratch_bytes = (size_t)(s->lists_at + out->threads * s->list_size) * sizeof(float);
-    out->state = s;
     out->run = run;
-    out->destroy = destroy;
     return EG_OK;
 }

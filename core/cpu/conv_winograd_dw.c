@@ -185,11 +185,6 @@ static eg_status run(const egi_kernel *k, const egi_control *control)
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    egi_free(device->context, k->state);
-}
-
 eg_status egi_cpu_conv2d_dw_winograd(egi_device *device, egi_kernel *out)
 {
     const egi_conv2d_dw *a = out->args;
@@ -198,7 +193,7 @@ eg_status egi_cpu_conv2d_dw_winograd(egi_device *device, egi_kernel *out)
     if (a->index != EGI_NONE || !egi_cpu_is_f32(out) || !egi_wino_suits(&s, &a->g) || s.n < out->threads)
         return EGI_CPU_DECLINE;
     wino_dw *d;
-    EG_TRY(egi_alloc(&d, device->context, 1, sizeof *d));
+    EG_TRY(egi_cpu_state(&d, device, out, sizeof *d));
     *d = (wino_dw){.s = egi_wino_tiles_of(s.h, s.w, s.c, s.oh, s.ow, a->g.pad[0], a->g.pad[1]),
                    .c = s.c,
                    .f = s.f,
@@ -216,8 +211,6 @@ eg_status egi_cpu_conv2d_dw_winograd(egi_device *device, egi_kernel *out)
     d->sums = EGI_WINO * s.c * s.f + s.f;
     d->room = egi_direct_frame_size(&d->s.frame) + EGI_WINO * d->s.block * (s.c + s.f);
     out->scratch_bytes = (size_t)(d->shares * d->sums + out->threads * d->room) * sizeof(float);
-    out->state = d;
     out->run = run;
-    out->destroy = destroy;
     return EG_OK;
 }

@@ -26,6 +26,10 @@ bool egi_cpu_is_f32(const egi_kernel *kernel);
 /** What a prepare function returns for what it does not serve: the next in the list is asked. */
 #define EGI_CPU_DECLINE EG_ERR_UNSUPPORTED
 
+/** What a kernel knows beyond its arguments: `bytes`, zeroed, in out->state; released with the kernel. For prepare
+ * functions that can no longer decline. Errors: NOMEM. */
+EG_MUST_USE eg_status egi_cpu_state(void *state, egi_device *device, egi_kernel *out, size_t bytes);
+
 /** EGI_SIMD(name, (float *y, int64_t n), (y, n)): makes `name` of a `static inline EGI_SIMD_BODY void name_body(...)`,
  * compiled for AVX2 with FMA and for the baseline, chosen by the processor. The compiler vectorises the body for each.
  */

@@ -3,7 +3,7 @@
 #include "core/cpu/dnnl.h"
 
 #include <stdio.h>
-#include <time.h>
+#include <string.h>
 
 static const egi_fast fast[] = {
 #define EG_FAST(op_name, prepare_function) {&egi_op_##op_name, prepare_function},
@@ -21,6 +21,19 @@ bool egi_cpu_is_f32(const egi_kernel *k)
                 return false;
         }
     return true;
+}
+
+static void release_state(egi_device *device, egi_kernel *k)
+{
+    egi_free(device->context, k->state);
+}
+
+eg_status egi_cpu_state(void *state, egi_device *device, egi_kernel *out, size_t bytes)
+{
+    EG_TRY(egi_alloc(&out->state, device->context, 1, bytes));
+    out->destroy = release_state;
+    memcpy(state, &out->state, sizeof out->state);
+    return EG_OK;
 }
 
 static eg_status run_reference(const egi_kernel *k, const egi_control *control)
@@ -45,18 +58,11 @@ static eg_status prepare(egi_device *device, egi_kernel *out)
     return EG_OK;
 }
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static eg_status run_timed(const egi_kernel *k, const egi_control *control)
 {
-    const double began = seconds_now();
+    const double began = egi_clock();
     const eg_status status = k->run(k, control);
-    k->time->seconds += seconds_now() - began;
+    k->time->seconds += egi_clock() - began;
     k->time->calls++;
     return status;
 }

@@ -36,10 +36,16 @@ static inline bool egi_direct_copies(const egi_direct_frame *f)
     return f->top || f->left || f->ph > f->h || f->pw > f->w;
 }
 
+/** The next multiple of `unit`: parts of the scratch begin at 16 floats, channels fill whole vectors. */
+static inline int64_t egi_round_up(int64_t n, int64_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
 /** Floats of one thread's copy, a multiple of 16. */
 static inline int64_t egi_direct_frame_size(const egi_direct_frame *f)
 {
-    return (f->ph * f->pw * f->c + 15) / 16 * 16;
+    return egi_round_up(f->ph * f->pw * f->c, 16);
 }
 
 /** The frame that a convolution reads. */

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CHAINS       12    /* enough independent multiply-adds to fill two units of latency 4 to 6 */
@@ -12,13 +11,6 @@
 #define FLOPS_BUDGET 0.1   /* seconds */
 #define BYTES_BUDGET 0.2
 #define THREADS_MAX  1024 /* of a context */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* What thread `part` does in a run; returns how much that was. */
 typedef double (*run_part)(const void *task, int64_t part);
@@ -36,8 +28,8 @@ static void race_alone(void *arg, int64_t part, int thread)
     race *r = arg;
     double best = 0, end;
     do {
-        const double start = now(), work = r->run(r->task, part);
-        end = now();
+        const double start = egi_clock(), work = r->run(r->task, part);
+        end = egi_clock();
         if ((start >= r->from && end < r->until) || best == 0)
             best = fmax(best, work / (end - start + 1e-9));
     } while (end < r->until);
@@ -47,7 +39,7 @@ static void race_alone(void *arg, int64_t part, int thread)
 /* The best rates of all threads, summed. */
 static double best_rate(run_part run, const void *task, const eg_context *context, double budget)
 {
-    const double began = now();
+    const double began = egi_clock();
     race r = {.run = run, .task = task, .from = began + budget / 10, .until = began + budget};
     egi_team_run(context->team, context->threads, context->threads, race_alone, &r);
     double sum = 0;

@@ -107,11 +107,6 @@ static eg_status run_norm(const egi_kernel *k, const egi_control *control)
     return EG_OK;
 }
 
-static void destroy(egi_device *device, egi_kernel *k)
-{
-    egi_free(device->context, k->state);
-}
-
 eg_status egi_update_prepare(egi_device *device, egi_kernel *out, egi_update_kernel run_piece)
 {
     if (!egi_cpu_is_f32(out))
@@ -119,14 +114,12 @@ eg_status egi_update_prepare(egi_device *device, egi_kernel *out, egi_update_ker
     const egi_update *a = out->args;
     const int64_t n = count_pieces(a);
     state *st;
-    EG_TRY(egi_alloc(&st, device->context, (int64_t)sizeof *st + n * (int64_t)(sizeof(piece) + sizeof(double)), 1));
+    EG_TRY(egi_cpu_state(&st, device, out, sizeof *st + (size_t)n * (sizeof(piece) + sizeof(double))));
     st->run_piece = run_piece;
     st->n = n;
     st->sums = (double *)(st + 1);
     st->pieces = (piece *)(st->sums + n);
     cut(a, st->pieces);
-    out->state = st;
-    out->destroy = destroy;
     out->run = out->op == &egi_op_update_norm ? run_norm : run_update;
     return EG_OK;
 }

@@ -1,5 +1,6 @@
 #include "core/ops/batchnorm.h"
 
+#include "core/ops/batchnorm_cases.h"
 #include "core/ops/check.h"
 
 #include <math.h>
@@ -75,22 +76,15 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     }
 }
 
-#define CHANNELS(c) EGI_STATIC_SHAPE(c)
-#define FUSED(kind, slope, absent, bessel, c, ...)                                                              \
-    {                                                                                                           \
-        .args =                                                                                                 \
-            &(const egi_batchnorm){                                                                             \
-                .epsilon = 1e-3f, .momentum = 0.9f, .unbiased = bessel, .act = EGI_ACT_##kind, .alpha = slope}, \
-        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), CHANNELS(c), CHANNELS(c),            \
-               EGI_STATIC_SHAPE(__VA_ARGS__, c)},                                                               \
-        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), CHANNELS(c), CHANNELS(c)},          \
-        .in_absent = absent, .fill = {                                                                          \
-            EGI_FILL_NORMAL,                                                                                    \
-            EGI_FILL_POSITIVE,                                                                                  \
-            EGI_FILL_NORMAL,                                                                                    \
-            EGI_FILL_NORMAL,                                                                                    \
-            EGI_FILL_POSITIVE                                                                                   \
-        }                                                                                                       \
+#define FUSED(kind, slope, absent, bessel, c, ...)                                                               \
+    {                                                                                                            \
+        .args =                                                                                                  \
+            &(const egi_batchnorm){                                                                              \
+                .epsilon = 1e-3f, .momentum = 0.9f, .unbiased = bessel, .act = EGI_ACT_##kind, .alpha = slope},  \
+        .in = EGI_BATCHNORM_IN(c, __VA_ARGS__),                                                                  \
+        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), EGI_STATIC_SHAPE(c), EGI_STATIC_SHAPE(c), EGI_STATIC_SHAPE(c), \
+                EGI_STATIC_SHAPE(c)},                                                                            \
+        .in_absent = absent, .fill = EGI_BATCHNORM_FILL                                                          \
     }
 #define NO_R                         (1 << 5)
 #define CASE(absent, bessel, c, ...) FUSED(LINEAR, 0, NO_R | (absent), bessel, c, __VA_ARGS__)

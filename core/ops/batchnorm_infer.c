@@ -1,4 +1,4 @@
-#include "core/ops/batchnorm.h"
+#include "core/ops/batchnorm_cases.h"
 #include "core/ops/check.h"
 
 #include <math.h>
@@ -63,19 +63,11 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     }
 }
 
-#define CHANNELS(c) EGI_STATIC_SHAPE(c)
-#define CASE(kind, slope, absent, c, ...)                                                              \
-    {                                                                                                  \
-        .args = &(const egi_batchnorm_infer){.epsilon = 1e-3f, .act = EGI_ACT_##kind, .alpha = slope}, \
-        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), CHANNELS(c), CHANNELS(c),   \
-               EGI_STATIC_SHAPE(__VA_ARGS__, c)},                                                      \
-        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c)}, .in_absent = absent, .fill = {                      \
-            EGI_FILL_NORMAL,                                                                           \
-            EGI_FILL_POSITIVE,                                                                         \
-            EGI_FILL_NORMAL,                                                                           \
-            EGI_FILL_NORMAL,                                                                           \
-            EGI_FILL_POSITIVE                                                                          \
-        }                                                                                              \
+#define CASE(kind, slope, absent, c, ...)                                                                       \
+    {                                                                                                           \
+        .args = &(const egi_batchnorm_infer){.epsilon = 1e-3f, .act = EGI_ACT_##kind, .alpha = slope},          \
+        .in = EGI_BATCHNORM_IN(c, __VA_ARGS__), .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c)}, .in_absent = absent, \
+        .fill = EGI_BATCHNORM_FILL                                                                              \
     }
 #define NO_R (1 << 5)
 static const egi_op_case cases[] = {

@@ -1,4 +1,4 @@
-#include "core/ops/batchnorm.h"
+#include "core/ops/batchnorm_cases.h"
 #include "core/ops/check.h"
 
 #include <math.h>
@@ -57,47 +57,12 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     }
 }
 
-#define CHANNELS(c) EGI_STATIC_SHAPE(c)
-#define FUSED(kind, slope, y_fill, absent, unwanted, c, ...)                                                   \
-    {                                                                                                          \
-        .args = &(const egi_batchnorm_infer_grad){.epsilon = 1e-3f, .act = EGI_ACT_##kind, .alpha = slope},    \
-        .in = {EGI_STATIC_SHAPE(__VA_ARGS__, c),                                                               \
-               EGI_STATIC_SHAPE(__VA_ARGS__, c),                                                               \
-               CHANNELS(c),                                                                                    \
-               CHANNELS(c),                                                                                    \
-               CHANNELS(c),                                                                                    \
-               EGI_STATIC_SHAPE(__VA_ARGS__, c)},                                                              \
-        .out = {EGI_STATIC_SHAPE(__VA_ARGS__, c), CHANNELS(c), CHANNELS(c), EGI_STATIC_SHAPE(__VA_ARGS__, c)}, \
-        .in_absent = absent, .out_absent = unwanted, .fill = {                                                 \
-            EGI_FILL_NORMAL,                                                                                   \
-            EGI_FILL_NORMAL,                                                                                   \
-            EGI_FILL_POSITIVE,                                                                                 \
-            EGI_FILL_NORMAL,                                                                                   \
-            EGI_FILL_POSITIVE,                                                                                 \
-            EGI_FILL_##y_fill                                                                                  \
-        }                                                                                                      \
+#define ARGS(...)                     \
+    (const egi_batchnorm_infer_grad)  \
+    {                                 \
+        .epsilon = 1e-3f, __VA_ARGS__ \
     }
-#define NO_DR                          (1 << 3)
-#define CASE(absent, unwanted, c, ...) FUSED(LINEAR, 0, NORMAL, 1 << 5 | (absent), NO_DR | (unwanted), c, __VA_ARGS__)
-static const egi_op_case cases[] = {
-    CASE(0, 0, 5, 4, 3, 3),
-    CASE(1 << 2, 1 << 1, 3, 11),
-    CASE(0, 6, 17, 6, 2),
-    CASE(0, 1, 17, 6, 2),
-    CASE(0, 0, 1, 7),
-    CASE(0, 0, 130, 9),
-    CASE(0, 0, 16, 32, 12, 11),
-    CASE(0, 0, 3, 13, 17, 19),
-    FUSED(RELU, 0, AWAY, 0, NO_DR, 5, 4, 3, 3),
-    FUSED(RELU6, 0, AWAY, 0, 0, 17, 6, 2),
-    FUSED(SIGMOID, 0, UNIT, 1 << 2, 1 << 1, 3, 11),
-    FUSED(TANH, 0, UNIT, 0, NO_DR | 6, 17, 6, 2),
-    FUSED(LEAKY_RELU, 0.2f, AWAY, 0, 1, 130, 9),
-    FUSED(RELU, 0, AWAY, 0, 0, 1, 7),
-    FUSED(RELU, 0, AWAY, 0, 6, 4, 1),
-    FUSED(RELU, 0, AWAY, 0, NO_DR, 16, 32, 12, 11),
-    FUSED(RELU, 0, AWAY, 0, 0, 3, 13, 17, 19),
-};
+static const egi_op_case cases[] = {EGI_BATCHNORM_GRAD_CASES(ARGS)};
 
 const egi_op egi_op_batchnorm_infer_grad = {
     .name = "batchnorm_infer_grad",

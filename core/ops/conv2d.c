@@ -1,6 +1,7 @@
 #include "core/ops/conv2d.h"
 
 #include "core/ops/check.h"
+#include "core/ops/conv2d_cases.h"
 #include "core/ops/dense.h"
 #include "core/plan.h"
 
@@ -200,20 +201,16 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
                     egi_set(&t[a->y], at++, egi_conv_element(a, &d, t, n, i, j, f));
 }
 
-#define GEOMETRY(s0, s1, p0, p1, d0, d1, groups_) \
-    .g = {.stride = {s0, s1}, .pad = {p0, p1}, .dilation = {d0, d1}, .groups = groups_}
-static const egi_conv2d valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1)},
-                        same3_relu = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), .act = EGI_ACT_RELU},
-                        same5_relu = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), .act = EGI_ACT_RELU},
-                        same5_tanh = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), .act = EGI_ACT_TANH},
-                        stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)},
-                        stride2_relu = {GEOMETRY(2, 2, 0, 0, 1, 1, 1), .act = EGI_ACT_RELU},
-                        stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)},
-                        stride2_sigmoid = {GEOMETRY(2, 2, 1, 1, 1, 1, 1), .act = EGI_ACT_SIGMOID},
-                        dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)}, grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)},
-                        depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5), .act = EGI_ACT_RELU6},
-                        leaky = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f},
-                        leaky3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.2f};
+static const egi_conv2d valid = {EGI_CONV_VALID}, same3 = {EGI_CONV_SAME3},
+                        same3_relu = {EGI_CONV_SAME3, .act = EGI_ACT_RELU},
+                        same5_relu = {EGI_CONV_SAME5, .act = EGI_ACT_RELU},
+                        same5_tanh = {EGI_CONV_SAME5, .act = EGI_ACT_TANH}, stride2 = {EGI_CONV_STRIDE2},
+                        stride2_relu = {EGI_CONV_STRIDE2, .act = EGI_ACT_RELU}, stride23 = {EGI_CONV_STRIDE23},
+                        stride2_sigmoid = {EGI_CONV_GEOMETRY(2, 2, 1, 1, 1, 1, 1), .act = EGI_ACT_SIGMOID},
+                        dilated = {EGI_CONV_DILATED}, grouped = {EGI_CONV_GROUPED},
+                        depthwise = {EGI_CONV_DEPTHWISE, .act = EGI_ACT_RELU6},
+                        leaky = {EGI_CONV_VALID, .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f},
+                        leaky3 = {EGI_CONV_SAME3, .act = EGI_ACT_LEAKY_RELU, .alpha = 0.2f};
 
 #define NO_R (1 << 3)
 #define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                     \

@@ -1,5 +1,5 @@
 #include "core/ops/check.h"
-#include "core/ops/conv2d.h"
+#include "core/ops/conv2d_cases.h"
 #include "core/plan.h"
 
 static eg_status check(const egi_plan *p, const void *args)
@@ -83,21 +83,15 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     }
 }
 
-#define GEOMETRY(s0, s1, p0, p1, d0, d1, groups_) \
-    .g = {.stride = {s0, s1}, .pad = {p0, p1}, .dilation = {d0, d1}, .groups = groups_}
-static const egi_conv2d_dw valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEOMETRY(1, 1, 1, 1, 1, 1, 1)},
-                           same5 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1)}, stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)},
-                           stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)}, dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)},
-                           grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)}, depthwise = {GEOMETRY(1, 1, 1, 1, 1, 1, 5)};
-
-#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                                \
+#define CASE(geometry, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                             \
     {                                                                                                         \
-        .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f)},                 \
+        .args = &(const egi_conv2d_dw){EGI_CONV_##geometry},                                                  \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f)},                                 \
         .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = 4, .out_absent = (absent) \
     }
-#define POOLED(args_, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                              \
+#define POOLED(geometry, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                           \
     {                                                                                                             \
-        .args = &args_,                                                                                           \
+        .args = &(const egi_conv2d_dw){EGI_CONV_##geometry},                                                      \
         .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f)},     \
         .out = {EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)}, .out_absent = (absent), .labels = (places), \
         .fill = {                                                                                                 \
@@ -106,31 +100,22 @@ static const egi_conv2d_dw valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same3 = {GEO
             EGI_FILL_POSITIONS                                                                                    \
         }                                                                                                         \
     }
-#define POOL(h, w, k0, k1, s0, s1, p0, p1) \
-    .pool = {.size = {h, w}, .g = {.window = {k0, k1}, .stride = {s0, s1}, .pad = {p0, p1}}}
-static const egi_conv2d_dw lenet1 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(28, 28, 2, 2, 2, 2, 0, 0)},
-                           lenet2 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(14, 14, 2, 2, 2, 2, 0, 0)},
-                           odd = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(9, 7, 2, 2, 2, 2, 0, 0)},
-                           edges = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(7, 9, 3, 3, 2, 2, 1, 1)},
-                           overlap = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), POOL(5, 5, 3, 2, 1, 1, 0, 0)},
-                           gaps = {GEOMETRY(2, 1, 1, 0, 2, 1, 1), POOL(7, 8, 1, 2, 3, 3, 0, 0)},
-                           small = {GEOMETRY(1, 1, 2, 1, 1, 1, 1), POOL(1, 1, 1, 1, 1, 1, 0, 0)};
 static const egi_op_case cases[] = {
-    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-    CASE(valid, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),       CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
-    CASE(same3, 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),       CASE(same3, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
-    CASE(same3, 0, 3, 9, 9, 3, 3, 3, 3, 16, 9, 9),      CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
-    CASE(same5, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28),   CASE(same5, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),
-    CASE(stride2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),     CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
-    CASE(stride2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),     CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
-    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(grouped, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
-    CASE(stride2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),  CASE(same3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
-    CASE(valid, 2, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),    CASE(same3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
-    CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),   POOLED(lenet1, 0, 4, 5, 28, 28, 1, 5, 5, 6, 14, 14),
-    POOLED(lenet2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(odd, 2, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
-    POOLED(edges, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5), /* an index may say a place outside */
-    POOLED(overlap, 0, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(gaps, 0, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),
-    POOLED(small, 0, 1, 1, 1, 1, 1, 5, 3, 1, 1, 1),
+    CASE(VALID, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(VALID, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(VALID, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),       CASE(VALID, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
+    CASE(SAME3, 2, 2, 5, 7, 3, 3, 3, 3, 8, 5, 7),       CASE(SAME3, 0, 3, 8, 8, 16, 3, 3, 16, 16, 8, 8),
+    CASE(SAME3, 0, 3, 9, 9, 3, 3, 3, 3, 16, 9, 9),      CASE(SAME5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(SAME5, 0, 3, 28, 28, 1, 5, 5, 1, 6, 28, 28),   CASE(SAME5, 0, 1, 1, 2, 2, 5, 5, 2, 3, 1, 2),
+    CASE(STRIDE2, 0, 2, 7, 8, 4, 1, 1, 4, 6, 4, 4),     CASE(STRIDE2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
+    CASE(STRIDE2, 0, 2, 8, 8, 3, 3, 3, 3, 5, 4, 4),     CASE(STRIDE23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
+    CASE(DILATED, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(GROUPED, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(STRIDE2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),  CASE(SAME3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
+    CASE(VALID, 2, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),    CASE(SAME3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
+    CASE(DEPTHWISE, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),   POOLED(LENET1, 0, 4, 5, 28, 28, 1, 5, 5, 6, 14, 14),
+    POOLED(LENET2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(ODD, 2, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
+    POOLED(EDGES, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5), /* an index may say a place outside */
+    POOLED(OVERLAP, 0, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(GAPS, 0, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),
+    POOLED(SMALL, 0, 1, 1, 1, 1, 1, 5, 3, 1, 1, 1),
 };
 
 const egi_op egi_op_conv2d_dw = {

@@ -1,5 +1,5 @@
 #include "core/ops/check.h"
-#include "core/ops/conv2d.h"
+#include "core/ops/conv2d_cases.h"
 #include "core/plan.h"
 
 static eg_status check(const egi_plan *p, const void *args)
@@ -72,22 +72,17 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
                 }
 }
 
-#define CONV(s0, s1, p0, p1, d0, d1, groups_) \
-    .g = {.stride = {s0, s1}, .pad = {p0, p1}, .dilation = {d0, d1}, .groups = groups_}
-#define POOL(h, w, k0, k1, s0, s1, p0, p1) \
-    .pool = {.size = {h, w}, .g = {.window = {k0, k1}, .stride = {s0, s1}, .pad = {p0, p1}}}
-static const egi_conv2d_maxpool
-    lenet1 = {CONV(1, 1, 2, 2, 1, 1, 1), POOL(28, 28, 2, 2, 2, 2, 0, 0), .act = EGI_ACT_RELU},
-    lenet2 = {CONV(1, 1, 2, 2, 1, 1, 1), POOL(14, 14, 2, 2, 2, 2, 0, 0), .act = EGI_ACT_RELU},
-    tanh2 = {CONV(1, 1, 1, 1, 1, 1, 1), POOL(9, 7, 2, 2, 2, 2, 0, 0), .act = EGI_ACT_TANH},
-    overlap = {CONV(1, 1, 1, 1, 1, 1, 1), POOL(7, 9, 3, 3, 2, 2, 1, 1), .act = EGI_ACT_SIGMOID},
-    dense = {CONV(1, 1, 0, 0, 1, 1, 1), POOL(5, 5, 3, 2, 1, 1, 0, 0), .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f},
-    gaps = {CONV(2, 1, 1, 0, 1, 2, 1), POOL(7, 8, 1, 2, 3, 3, 0, 0)},
-    wide = {CONV(1, 1, 1, 1, 1, 1, 1), POOL(3, 9, 1, 5, 1, 2, 0, 2), .act = EGI_ACT_RELU6},
-    tiny = {CONV(1, 1, 1, 1, 1, 1, 1), POOL(1, 1, 2, 2, 2, 2, 1, 1)},
-    grouped = {CONV(1, 1, 1, 1, 1, 1, 2), POOL(5, 5, 2, 2, 2, 2, 0, 0)},
-    deep = {CONV(1, 1, 1, 1, 1, 1, 1), POOL(12, 10, 2, 2, 2, 2, 0, 0), .act = EGI_ACT_RELU},
-    large = {CONV(1, 1, 1, 1, 1, 1, 1), POOL(64, 62, 3, 3, 2, 2, 0, 0), .act = EGI_ACT_RELU};
+static const egi_conv2d_maxpool lenet1 = {EGI_CONV_LENET1, .act = EGI_ACT_RELU},
+                                lenet2 = {EGI_CONV_LENET2, .act = EGI_ACT_RELU},
+                                tanh2 = {EGI_CONV_ODD, .act = EGI_ACT_TANH},
+                                overlap = {EGI_CONV_EDGES, .act = EGI_ACT_SIGMOID},
+                                dense = {EGI_CONV_OVERLAP, .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f},
+                                gaps = {EGI_CONV_GEOMETRY(2, 1, 1, 0, 1, 2, 1), EGI_CONV_POOL(7, 8, 1, 2, 3, 3, 0, 0)},
+                                wide = {EGI_CONV_SAME3, EGI_CONV_POOL(3, 9, 1, 5, 1, 2, 0, 2), .act = EGI_ACT_RELU6},
+                                tiny = {EGI_CONV_SAME3, EGI_CONV_POOL(1, 1, 2, 2, 2, 2, 1, 1)},
+                                grouped = {EGI_CONV_GROUPED, EGI_CONV_POOL(5, 5, 2, 2, 2, 2, 0, 0)},
+                                deep = {EGI_CONV_SAME3, EGI_CONV_POOL(12, 10, 2, 2, 2, 2, 0, 0), .act = EGI_ACT_RELU},
+                                large = {EGI_CONV_SAME3, EGI_CONV_POOL(64, 62, 3, 3, 2, 2, 0, 0), .act = EGI_ACT_RELU};
 
 #define CASE(args_, absent, no_index, n, h, w, c, kh, kw, cg, f, oh, ow)                                            \
     {                                                                                                               \

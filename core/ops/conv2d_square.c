@@ -1,5 +1,5 @@
 #include "core/ops/check.h"
-#include "core/ops/conv2d.h"
+#include "core/ops/conv2d_cases.h"
 #include "core/plan.h"
 
 static eg_status check(const egi_plan *p, const void *args)
@@ -42,15 +42,9 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     }
 }
 
-#define GEOMETRY(s0, s1, p0, p1, d0, d1, groups_) \
-    .g = {.stride = {s0, s1}, .pad = {p0, p1}, .dilation = {d0, d1}, .groups = groups_}
-static const egi_conv2d_square valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same5 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1)},
-                               stride2 = {GEOMETRY(2, 2, 0, 0, 1, 1, 1)}, stride23 = {GEOMETRY(2, 3, 1, 0, 1, 1, 1)},
-                               dilated = {GEOMETRY(1, 1, 2, 3, 2, 3, 1)}, grouped = {GEOMETRY(1, 1, 1, 1, 1, 1, 2)};
-
-#define CASE(args_, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                               \
+#define CASE(geometry, absent, n, h, w, c, kh, kw, cg, f, oh, ow)                                            \
     {                                                                                                        \
-        .args = &args_,                                                                                      \
+        .args = &(const egi_conv2d_square){EGI_CONV_##geometry},                                             \
         .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), \
                EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)},                                        \
         .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 3 | 4,       \
@@ -62,9 +56,9 @@ static const egi_conv2d_square valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same5 = 
             EGI_FILL_UNIT                                                                                    \
         }                                                                                                    \
     }
-#define POOLED(args_, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                         \
+#define POOLED(geometry, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                      \
     {                                                                                                        \
-        .args = &args_,                                                                                      \
+        .args = &(const egi_conv2d_square){EGI_CONV_##geometry},                                             \
         .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), \
                EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)},                                         \
         .out = {EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 3,            \
@@ -76,18 +70,13 @@ static const egi_conv2d_square valid = {GEOMETRY(1, 1, 0, 0, 1, 1, 1)}, same5 = 
             EGI_FILL_UNIT                                                                                    \
         }                                                                                                    \
     }
-#define POOL(h, w, k0, k1, s0, s1, p0, p1) \
-    .pool = {.size = {h, w}, .g = {.window = {k0, k1}, .stride = {s0, s1}, .pad = {p0, p1}}}
-static const egi_conv2d_square lenet2 = {GEOMETRY(1, 1, 2, 2, 1, 1, 1), POOL(14, 14, 2, 2, 2, 2, 0, 0)},
-                               edges = {GEOMETRY(1, 1, 1, 1, 1, 1, 1), POOL(7, 9, 3, 3, 2, 2, 1, 1)},
-                               overlap = {GEOMETRY(1, 1, 0, 0, 1, 1, 1), POOL(5, 5, 3, 2, 1, 1, 0, 0)};
 static const egi_op_case cases[] = {
-    CASE(valid, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(valid, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-    CASE(valid, 0, 5, 4, 5, 9, 1, 1, 9, 7, 4, 5),       CASE(same5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
-    CASE(stride2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),    CASE(stride23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
-    CASE(dilated, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(grouped, 0, 3, 5, 5, 6, 3, 3, 3, 4, 5, 5),
-    POOLED(lenet2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(edges, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5),
-    POOLED(overlap, 2, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),
+    CASE(VALID, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(VALID, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    CASE(VALID, 0, 5, 4, 5, 9, 1, 1, 9, 7, 4, 5),       CASE(SAME5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
+    CASE(STRIDE2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),    CASE(STRIDE23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
+    CASE(DILATED, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(GROUPED, 0, 3, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    POOLED(LENET2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(EDGES, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5),
+    POOLED(OVERLAP, 2, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),
 };
 
 const egi_op egi_op_conv2d_square = {
