@@ -155,25 +155,31 @@ static inline EGI_SIMD_BODY void pack_eight_body(const float *from, int64_t step
 }
 EGI_SIMD(pack_eight, (const float *from, int64_t step, int64_t k, int64_t width, float *to), (from, step, k, width, to))
 
-/* Rows [l, l + k) of columns [j, j + n) of op(b), n <= width; columns that lack are zero. */
-static void pack_panel(const egi_product *p, int64_t l, int64_t k, int64_t j, int64_t n, int64_t width, float *to)
+/* Rows [l, l + k) of columns [j, j + n) of b, n <= width. Columns that lack are whatever follows in b: nobody looks at
+ * what comes of them. */
+static void pack_straight(const egi_product *p, int64_t l, int64_t k, int64_t j, int64_t n, int64_t width, float *to)
 {
-    if (!p->tb && n == width) {
-        pack_rows(p->b + l * p->n + j, p->n, k, width, p->squared, to);
-        return;
-    }
-    if (n < width)
-        memset(to, 0, (size_t)(k * width) * sizeof *to);
-    const int64_t row = p->tb ? 1 : p->n, col = p->tb ? p->k : 1;
-    const float *from = p->b + l * row + j * col;
-    int64_t c = 0;
-    for (; p->tb && c + EGI_LANES <= n; c += EGI_LANES)
-        pack_eight(from + c * col, col, k, width, to + c);
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t q = c; q < n; q++) {
-            const float x = from[i * row + q * col];
+    const float *from = p->b + l * p->n + j;
+    const int64_t inside = (p->k * p->n - j - width) / p->n + 1 - l; /* rows behind which so many floats follow */
+    const int64_t whole = p->k * p->n < j + width || inside < 0 ? 0 : inside < k ? inside : k;
+    pack_rows(from, p->n, whole, width, p->squared, to);
+    for (int64_t i = whole; i < k; i++)
+        for (int64_t q = 0; q < width; q++) {
+            const float x = q < n ? from[i * p->n + q] : 0;
             to[i * width + q] = p->squared ? x * x : x;
         }
+}
+
+/* The same of a transposed b; columns that lack are zero. */
+static void pack_across(const egi_product *p, int64_t l, int64_t k, int64_t j, int64_t n, int64_t width, float *to)
+{
+    const float *from = p->b + l + j * p->k;
+    int64_t c = 0;
+    for (; c + EGI_LANES <= n; c += EGI_LANES)
+        pack_eight(from + c * p->k, p->k, k, width, to + c);
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t q = c; q < width; q++)
+            to[i * width + q] = q < n ? from[i + q * p->k] : 0;
 }
 
 /* --- a piece ------------------------------------------------------------------------------------------------------ */
@@ -191,23 +197,24 @@ static int64_t panel_width(int64_t left)
     return left > EGI_LANES ? PANEL : EGI_LANES;
 }
 
-/* Tiles whose columns end inside their last vector: by way of a copy. */
+/* Tiles whose columns end inside their last vector: by way of a copy, two at a time. */
 static void run_edge(egi_tile t, tile_fn fn, int64_t rows, int64_t cols)
 {
-    float copy[MAX_ROWS * PANEL];
+    float copy[2 * MAX_ROWS * PANEL];
     const int64_t count = t.count, ldc = t.ldc, width = t.step;
     float *c = t.c;
     t.c = copy;
     t.ldc = width;
-    t.count = 1;
-    for (int64_t q = 0; q < count; q++, c += rows * ldc, t.a += t.next) {
-        for (int64_t i = 0; t.add && i < rows; i++) {
+    for (int64_t q = 0; q < count; q += 2, t.a += 2 * t.next) {
+        t.count = q + 2 <= count ? 2 : 1;
+        const int64_t n = t.count * rows;
+        for (int64_t i = 0; t.add && i < n; i++) {
             memcpy(copy + i * width, c + i * ldc, (size_t)cols * sizeof *c);
             memset(copy + i * width + cols, 0, (size_t)(width - cols) * sizeof *c);
         }
         fn(&t);
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(c + i * ldc, copy + i * width, (size_t)cols * sizeof *c);
+        for (int64_t i = 0; i < n; i++, c += ldc)
+            memcpy(c, copy + i * width, (size_t)cols * sizeof *c);
     }
 }
 
@@ -299,7 +306,7 @@ static void run_rows(const egi_product *p, int64_t i, int64_t rows, int64_t col,
             width = panel_width(cols - j);
             e.cols = cols - j < width ? cols - j : width;
             e.c = p->c + i * p->n + col + j;
-            pack_panel(p, l, k, col + j, e.cols, width, panel);
+            (p->tb ? pack_across : pack_straight)(p, l, k, col + j, e.cols, width, panel);
             egi_cpu_multiply_panels(&e);
         }
     }
