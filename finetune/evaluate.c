@@ -1,4 +1,5 @@
-/* eg_eval() and eg_predict_dataset(): the evaluator behind the public API, with its guesses said aloud. */
+/* eg_eval(), eg_predict_dataset() and eg_predict_stream(): the evaluator behind the public API, with its guesses said
+ * aloud. */
 #include "finetune/eval.h"
 #include "finetune/metrics.h"
 #include "finetune/preprocess.h"
@@ -47,19 +48,20 @@ static eg_status check_rows(const eg_model *model, const eg_dataset *data, const
     return EG_OK;
 }
 
-static eg_status measure_make(measure *m, eg_model *model, const eg_dataset *data, const eg_eval_options *o,
-                              char *mapping, size_t room)
+/* Labels of `data` may judge how it is preprocessed where `labelled`. */
+static eg_status measure_make(measure *m, eg_model *model, const eg_dataset *data, bool labelled,
+                              const eg_eval_options *o, char *mapping, size_t room)
 {
     int output;
     EG_TRY(egi_tasks_map(&m->rows, &output, mapping, room, model, data, o->task));
     m->set = (egi_eval_set){.data = data, .n = data->n, .rows = m->rows, .output = output};
-    const bool judged = data->labels && egi_output_rows(model, output) > 1;
+    const bool judged = labelled && data->labels && egi_output_rows(model, output) > 1;
     EG_TRY(egi_preprocess_choose(&m->pre, model, o->preprocess, data, judged ? data : NULL, m->rows, output));
     m->set.preprocess = &m->pre.p;
     return egi_evaluator_create(&m->evaluator, model, EGI_LOSS_NAME_AUTO, 0, o->batch);
 }
 
-static eg_status check_call(const void *out, const eg_model *model, const eg_dataset *data, const eg_eval_options *o)
+static eg_status check_call(const void *out, const eg_model *model, const void *data, const eg_eval_options *o)
 {
     if (!out || !model || !data)
         return egi_fail(EG_ERR_ARG, "evaluation: the output, the model or the data is NULL");
@@ -128,7 +130,7 @@ static eg_status evaluate(owned_result *r, eg_model *model, const eg_dataset *da
     measure m = {.context = model->context};
     egi_eval_figures f;
     eg_status status;
-    EG_TRY_GOTO(status, measure_make(&m, model, data, o, r->mapping, sizeof r->mapping));
+    EG_TRY_GOTO(status, measure_make(&m, model, data, true, o, r->mapping, sizeof r->mapping));
     EG_TRY_GOTO(status, check_rows(model, data, m.rows, m.set.output));
     EG_TRY_GOTO(status, allocate(r, model->context, data->n, egi_output_classes(model, m.set.output)));
     EG_TRY_GOTO(status, name_classes(r, model, m.set.output));
@@ -190,7 +192,7 @@ eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t fi
     char mapping[192];
     int64_t *index = NULL;
     eg_status status;
-    EG_TRY_GOTO(status, measure_make(&m, model, data, o, mapping, sizeof mapping));
+    EG_TRY_GOTO(status, measure_make(&m, model, data, true, o, mapping, sizeof mapping));
     EG_TRY_GOTO(status, egi_alloc(&index, model->context, count, sizeof *index));
     for (int64_t i = 0; i < count; i++)
         index[i] = first + i;
@@ -199,6 +201,92 @@ eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t fi
     status = egi_evaluator_outputs(m.evaluator, &m.set, false, y);
 done:
     egi_free(model->context, index);
+    measure_release(&m);
+    return status;
+}
+
+/* --- eg_predict_stream -------------------------------------------------------------------------------------------- */
+
+#define CHUNK_MOST  1024      /* examples */
+#define CHUNK_LEAST 64        /* what tells a task's data from another's (egi_tasks_fingerprint()) */
+#define CHUNK_BYTES (1 << 25) /* of examples and outputs, where the least number allows it */
+
+/* Examples a chunk: full batches, since a short one costs as much. */
+static int64_t chunk_size(const eg_model *model, const eg_dataset *set, const eg_eval_options *o)
+{
+    const int64_t batch = egi_eval_batch(model, o->batch);
+    int64_t bytes = 0;
+    for (int i = 0; i < model->n_outputs; i++)
+        bytes += egi_shape_count(&model->tensors[model->outputs[i]]) * (int64_t)sizeof(float);
+    for (int i = 0; i < set->n_inputs; i++)
+        bytes += egi_shape_count(&set->shape[i]) * (int64_t)egi_dtype_size(set->dtype[i]);
+    int64_t n = CHUNK_BYTES / bytes;
+    n = n < CHUNK_LEAST ? CHUNK_LEAST : n > CHUNK_MOST ? CHUNK_MOST : n;
+    return (n + batch - 1) / batch * batch;
+}
+
+/* One class of several proves nothing: a network that always answers it would be right. */
+static bool labels_differ(const eg_dataset *d)
+{
+    for (int64_t i = 1; d->labels && i < d->n; i++)
+        if (d->labels[i] != d->labels[0])
+            return true;
+    return false;
+}
+
+static eg_status check_inputs(const eg_model *model, const eg_dataset *set)
+{
+    if (set->n_inputs != model->n_inputs)
+        return egi_fail(EG_ERR_SHAPE, "data '%s': %d arrays an example, the model has %d inputs", set->name,
+                        set->n_inputs, model->n_inputs);
+    for (int i = 0; i < model->n_inputs; i++)
+        EG_TRY(egi_dataset_fits(set, i, &model->tensors[model->inputs[i]]));
+    return EG_OK;
+}
+
+/* Everything that is settled once, by the first chunk; *y has room for the rows of `most` examples. */
+static eg_status prepare(measure *m, float **y, eg_rows *rows, eg_model *model, const eg_dataset *chunk, int64_t n,
+                         int64_t most, const eg_eval_options *o)
+{
+    char mapping[192];
+    if (chunk->first > 0)
+        return egi_fail(EG_ERR_STATE, "data '%s': examples of the stream were read before", chunk->name);
+    EG_TRY(measure_make(m, model, chunk, chunk->n == n || labels_differ(chunk), o, mapping, sizeof mapping));
+    rows->output = m->set.output;
+    rows->columns = egi_shape_count(&model->tensors[model->outputs[rows->output]]);
+    rows->data = chunk;
+    EG_TRY(egi_alloc(y, model->context, most * rows->columns, sizeof **y));
+    rows->y = *y;
+    return EG_OK;
+}
+
+static eg_status predict_chunk(measure *m, eg_rows *rows, float *y, eg_rows_fn on_rows, void *user)
+{
+    m->set.n = rows->count = rows->data->n;
+    rows->first = rows->data->first;
+    EG_TRY(egi_evaluator_outputs(m->evaluator, &m->set, false, y));
+    return on_rows(user, rows) ? EG_OK : egi_fail(EG_ERR_CANCELLED, "prediction: stopped by the caller");
+}
+
+eg_status eg_predict_stream(eg_model *model, eg_stream *stream, const eg_eval_options *options, eg_rows_fn on_rows,
+                            void *user)
+{
+    const eg_eval_options defaults = EG_EVAL_OPTIONS_INIT;
+    const eg_eval_options *o = options ? options : &defaults;
+    EG_TRY(check_call(on_rows ? model : NULL, model, stream, o));
+    const eg_dataset *set = egi_stream_set(stream), *chunk;
+    const int64_t size = chunk_size(model, set, o), most = size < set->n ? size : set->n;
+    measure m = {.context = model->context};
+    eg_rows rows = {0};
+    float *y = NULL;
+    eg_status status = check_inputs(model, set);
+    while (status == EG_OK && (status = eg_stream_next(stream, size, &chunk)) == EG_OK && chunk) {
+        if (!y)
+            status = prepare(&m, &y, &rows, model, chunk, set->n, most, o);
+        if (status == EG_OK)
+            status = predict_chunk(&m, &rows, y, on_rows, user);
+    }
+    egi_free(model->context, y);
     measure_release(&m);
     return status;
 }
