@@ -32,6 +32,13 @@ EG_MUST_USE eg_status egi_dataset_number_classes(eg_dataset *d);
 
 /** What a stream reads: everything but the examples; n is how many they are in all. Owner: the stream. */
 const eg_dataset *egi_stream_set(const eg_stream *stream);
+/** Are the examples in that set too, because their format cannot be read in pieces? */
+bool egi_stream_whole(const eg_stream *stream);
+
+/** Every (n / count)th example of a stream that has given none yet, without names. *out is NULL where files
+ * can only be read in order, and where all are in memory already. Owner: caller, eg_dataset_free(). Errors: DATA, IO,
+ * NOMEM. */
+EG_MUST_USE eg_status egi_stream_sample(eg_dataset **out, eg_stream *stream, int64_t count);
 
 /** Are these two parts of one set: the same inputs, the same kind of answers? Errors: DATA, naming both. */
 EG_MUST_USE eg_status egi_dataset_alike(const eg_dataset *a, const eg_dataset *b);

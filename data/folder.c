@@ -365,6 +365,16 @@ static eg_status next_pictures(void *state, eg_dataset *d, int64_t at, int64_t n
     return EG_OK;
 }
 
+static eg_status pick_picture(void *state, eg_dataset *d, int64_t at, int64_t index)
+{
+    folder_reading *f = state;
+    const int64_t bytes = f->image.width * f->image.height * f->image.channels;
+    pictures p = {.paths = f->list.paths + index, .n = 1, .image = &f->image, .x = (uint8_t *)d->x[0] + at * bytes};
+    if (d->labels)
+        d->labels[at] = f->list.labels[index];
+    return read_pictures(&p, f->context);
+}
+
 static void close_folder(void *state)
 {
     folder_reading *f = state;
@@ -410,5 +420,6 @@ const egi_reader egi_reader_folder = {
     .detect = detect,
     .open = open_folder,
     .next = next_pictures,
+    .pick = pick_picture,
     .close = close_folder,
 };

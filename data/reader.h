@@ -60,6 +60,8 @@ typedef struct egi_reader {
      * over. With the last one it checks that nothing follows. Allocates nothing from the context. NULL where open()
      * reads everything. */
     eg_status (*next)(void *state, eg_dataset *d, int64_t at, int64_t n);
+    /** Puts example `index` into row `at`, before next() was called; NULL where examples can only be read in order. */
+    eg_status (*pick)(void *state, eg_dataset *d, int64_t at, int64_t index);
     void (*close)(void *state);
 } egi_reader;
 

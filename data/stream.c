@@ -126,6 +126,11 @@ const eg_dataset *egi_stream_set(const eg_stream *s)
     return s->set;
 }
 
+bool egi_stream_whole(const eg_stream *s)
+{
+    return s->whole;
+}
+
 void eg_stream_get_info(const eg_stream *s, eg_dataset_info *out)
 {
     eg_dataset_get_info(s->set, out);
@@ -226,6 +231,38 @@ eg_status eg_stream_next(eg_stream *s, int64_t max, const eg_dataset **chunk)
         show(s, s->whole ? s->at : 0, n);
     s->at += n;
     *chunk = n > 0 ? &s->chunk : NULL;
+    return EG_OK;
+}
+
+static eg_status pick_spread(eg_dataset *d, const eg_stream *s)
+{
+    EG_TRY(egi_fill_input(d, 0, s->set->dtype[0], &s->set->shape[0]));
+    if (s->parts[0].labels)
+        EG_TRY(egi_fill_labels(d));
+    for (int64_t i = 0; i < d->n; i++) {
+        const int64_t index = (int64_t)((double)i * (double)s->set->n / (double)d->n);
+        const int part = index >= s->left[0];
+        EG_TRY(s->reader->pick(s->parts[part].state, d, i, part ? index - s->left[0] : index));
+    }
+    return EG_OK;
+}
+
+eg_status egi_stream_sample(eg_dataset **out, eg_stream *s, int64_t count)
+{
+    eg_dataset *d = NULL;
+    if (s->at > 0)
+        return egi_fail(EG_ERR_STATE, "data '%s': examples of the stream were read before", s->set->name);
+    if (!s->whole && s->reader->pick) {
+        EG_TRY(egi_dataset_create(&d, s->context, s->set->name, s->set->format));
+        d->n = count < s->set->n ? count : s->set->n;
+        d->classes = s->set->classes;
+        const eg_status status = pick_spread(d, s);
+        if (status != EG_OK) {
+            eg_dataset_free(d);
+            return status;
+        }
+    }
+    *out = d;
     return EG_OK;
 }
 

@@ -60,10 +60,10 @@ typedef struct eg_rows {
 typedef bool (*eg_rows_fn)(void *user, const eg_rows *rows);
 
 /** What eg_predict_dataset() gives for all examples of a stream that has given none yet, chunk by chunk: memory does
- * not grow with their number. Task and preprocessing are settled once: where the file names no preprocessing, and
- * labels or statistics decide, by the first chunk. Not by labels where it has only one of several. `options` may be
- * NULL. Errors: ARG, STATE (examples were read before), SHAPE (before anything is read), NOMEM, CANCELLED (on_rows
- * returned false), and of the stream DATA, IO; rows given before that are good. */
+ * not grow with their number. Task and preprocessing are settled once. Where neither the file nor the options say how
+ * bytes are preprocessed, examples from all over an image folder decide, of other sets that are read in order the first
+ * chunk. `options` may be NULL. Errors: ARG, STATE (examples were read before), SHAPE (before anything is read), NOMEM,
+ * CANCELLED (on_rows returned false), and of the stream DATA, IO; rows given before that are good. */
 EG_API EG_MUST_USE eg_status eg_predict_stream(eg_model *model, eg_stream *stream, const eg_eval_options *options,
                                                eg_rows_fn on_rows, void *user);
 
