@@ -120,6 +120,28 @@ TEST_F(CliPredict, ALongSetGivesTheLinesOfItsPieces)
     EXPECT_TRUE(all == Lines(Run("predict " + model_ + files).out)) << "several inputs in one call";
 }
 
+TEST_F(CliPredict, LongArraysGiveTheRowsOfTheirPieces)
+{
+    const auto head = [](size_t n) {
+        const std::string dict =
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (" + std::to_string(n) + ", 8, 8, 1), }";
+        return std::string("\x93NUMPY\1\0", 8) + static_cast<char>(dict.size()) + '\0' + dict;
+    };
+    const std::string pixels = Noise(2500 * 64);
+    Write("x.npy", head(2500) + pixels);
+    ASSERT_EQ(0, Run("predict " + model_ + " x.npy -o y.npy").code);
+    const std::string all = Slurp(At("y.npy"));
+    std::string rows;
+    for (size_t at = 0; at < 2500; at += 500) {
+        Write("x.npy", head(500) + pixels.substr(at * 64, 500 * 64));
+        ASSERT_EQ(0, Run("predict " + model_ + " x.npy -o y.npy").code);
+        const std::string part = Slurp(At("y.npy"));
+        rows += part.substr(part.size() - 500 * 5 * sizeof(float));
+    }
+    ASSERT_EQ(2500 * 5 * sizeof(float), rows.size());
+    EXPECT_TRUE(all.substr(all.size() - rows.size()) == rows);
+}
+
 TEST_F(CliPredict, MemoryDoesNotGrowWithTheNumberOfExamples)
 {
 #ifdef SANITIZED

@@ -41,6 +41,9 @@ class Streams : public Data
         Put("shorts.npy.gz", Gzip(NpyOf(">i2", "(7, 2)", Counting(28))));
         Put("floats.npy", NpyOf("<f4", "(9,)", Counting(36)));
         Put("columns.npy", Npy("{'descr': '<f4', 'fortran_order': True, 'shape': (5, 3), }", Counting(60)));
+        Put("weights.npz", Zip({{"x.npy", NpyOf("|u1", "(5, 2)", Counting(10))},
+                                {"y.npy", NpyOf("|u1", "(5,)", Counting(5))},
+                                {"sample_weight.npy", NpyOf("|u1", "(5,)", Counting(5, 3))}}));
         Put("csv/train.csv", "x,label\n1,dog\n2,cat\n5,dog\n");
         Put("csv/test.csv", "x,label\n3,emu\n4,cat\n");
         for (const char *name : {"train/a/1", "train/a/2", "train/a/3", "train/b/1", "test/a/1", "test/c/8"})
@@ -50,7 +53,7 @@ class Streams : public Data
         std::vector<std::string> out;
         for (const char *name : {"idx", "idx:test", "idx:all", "idx/t10k-images-idx3-ubyte", "lone.idx", "cifar:train",
                                  "cifar:all", "train.bin", "bytes.npy", "shorts.npy.gz", "floats.npy", "columns.npy",
-                                 "csv:all", "folder:train", "folder:all", "flat", "flat/1.jpg"})
+                                 "weights.npz", "csv:all", "folder:train", "folder:all", "flat", "flat/1.jpg"})
             out.push_back(folder / name);
         for (const char *name : {"deflated.npz", "parts.npz", "onehot.npz", "numbers.csv"})
             out.push_back(Golden(name));
@@ -124,6 +127,53 @@ TEST_F(Streams, ChunksOfAnySizeAreTheWholeSet)
             ASSERT_FINE(eg_stream_next(s.get(), size, &chunk));
             EXPECT_EQ(nullptr, chunk) << "the end stays the end";
         }
+    }
+}
+
+TEST_F(Streams, AllIsTheTrainingPartAndThenTheTestPart)
+{
+    EverySet();
+    for (const char *name : {"idx", "cifar", "csv", "folder"}) {
+        const std::string path = folder / name;
+        const Set train = Load(path, EG_PART_TRAIN), test = Load(path, EG_PART_TEST), all = Load(path, EG_PART_ALL);
+        EXPECT_TRUE(train->has_test && test->has_test && all->has_test) << name;
+        ASSERT_EQ(train->n + test->n, all->n) << name;
+        for (int64_t i = 0; i < all->n; i++) {
+            const bool first = i < train->n;
+            const Set &part = first ? train : test;
+            part->first = first ? 0 : train->n; // where its numbers begin
+            ExpectSame(part.get(), first ? i : i - train->n, all.get(), i, name);
+        }
+    }
+}
+
+TEST_F(Streams, ASampleIsSpreadOverBothParts)
+{
+    EverySet();
+    const Set all = Load(folder / "folder", EG_PART_ALL);
+    for (const int64_t count : {int64_t{1}, int64_t{3}, all->n, all->n + 5}) {
+        const Stream s = Open(folder / "folder", EG_PART_ALL);
+        eg_dataset *d = nullptr;
+        ASSERT_FINE(egi_stream_sample(&d, s.get(), count));
+        const Set sample(d, eg_dataset_free);
+        ASSERT_EQ(std::min(count, all->n), d->n);
+        EXPECT_EQ(all->classes, d->classes);
+        for (int64_t i = 0; i < d->n; i++) {
+            const int64_t k = i * all->n / d->n;
+            EXPECT_EQ(all->labels[k], d->labels[i]);
+            EXPECT_EQ(0, memcmp(static_cast<char *>(all->x[0]) + 18 * k, static_cast<char *>(d->x[0]) + 18 * i, 18));
+        }
+        const eg_dataset *chunk = nullptr;
+        ASSERT_FINE(eg_stream_next(s.get(), all->n, &chunk));
+        for (int64_t i = 0; i < all->n; i++)
+            ExpectSame(all.get(), i, chunk, i, "a sample takes nothing away");
+        EXPECT_EQ(EG_ERR_STATE, egi_stream_sample(&d, s.get(), count));
+    }
+    for (const char *name : {"idx", "csv", "columns.npy"}) {
+        const Stream s = Open(folder / name);
+        eg_dataset *d = nullptr;
+        ASSERT_FINE(egi_stream_sample(&d, s.get(), 3));
+        EXPECT_EQ(nullptr, d) << name;
     }
 }
 
