@@ -212,6 +212,27 @@ TEST_F(Streams, MisuseIsRefused)
     eg_stream_free(nullptr);
 }
 
+TEST_F(Streams, RealMnistInChunks)
+{
+    const std::filesystem::path path = Shared("data/mnist");
+    if (!std::filesystem::exists(path))
+        GTEST_SKIP() << path << " is not there";
+    const Set whole = Load(path, EG_PART_ALL);
+    const Stream s = Open(path, EG_PART_ALL);
+    const eg_dataset *chunk = nullptr;
+    int64_t at = 0;
+    for (;;) {
+        ASSERT_FINE(eg_stream_next(s.get(), 999, &chunk)); // one chunk has examples of both parts
+        if (!chunk)
+            break;
+        ASSERT_EQ(
+            0, memcmp(static_cast<char *>(whole->x[0]) + at * 784, chunk->x[0], static_cast<size_t>(chunk->n) * 784));
+        ASSERT_EQ(0, memcmp(whole->labels + at, chunk->labels, static_cast<size_t>(chunk->n) * sizeof(int32_t)));
+        at += chunk->n;
+    }
+    EXPECT_EQ(70000, at);
+}
+
 // --- damage ----------------------------------------------------------------------------------------------
 
 TEST_F(Streams, DamageInTheMiddleIsFoundWhereItIsAndInTheSameWords)
