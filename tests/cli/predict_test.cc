@@ -176,6 +176,22 @@ TEST_F(CliPredict, DamageInTheMiddleLeavesNoFile)
     EXPECT_EQ(0, Run("predict " + model_ + " whole.npy -o p.npy").code) << "the cut was the damage";
 }
 
+// The head of the lines names five classes, those of the first output; this data means the second one.
+TEST_F(CliPredict, RowsOfAnotherWidthThanTheHeadAreRefused)
+{
+    std::string labels("\0\0\x08\1\0\0\0\x46", 8);
+    for (int i = 0; i < 70; i++)
+        labels += static_cast<char>(i % 7);
+    fs::create_directory(folder_ / "seven");
+    Write("seven/train-images-idx3-ubyte", Head(70) + Noise(70 * 64));
+    Write("seven/train-labels-idx1-ubyte", labels);
+    const Ran tuned = Run("finetune " + model_ + " --data seven data.classes=multi finetune.epochs=1 -o out");
+    ASSERT_TRUE(tuned.code == 0 || tuned.code == 7) << tuned.err;
+    ExpectRefused(Run("predict out/model.h5 seven -o p.csv"), 3, "output 1 of the model, of 7 values");
+    ExpectNothingLeft("p.");
+    EXPECT_EQ(0, Run("predict out/model.h5 '" + kDigits + "zero-to-four' -o p.csv").code) << "the first output";
+}
+
 TEST_F(CliPredict, ASignalStopsALongPrediction)
 {
     Sparse("x.idx", Head(50000000), 16 + 50000000ULL * 64);
