@@ -194,7 +194,7 @@ TEST_F(CliPredict, RowsOfAnotherWidthThanTheHeadAreRefused)
 
 TEST_F(CliPredict, ASignalStopsALongPrediction)
 {
-    Sparse("x.idx", Head(50000000), 16 + 50000000ULL * 64);
+    Sparse("x.idx", Head(5000000), 16 + 5000000ULL * 64);
     for (const int signal : {SIGINT, SIGTERM}) {
         const pid_t child = Start({"predict", path_, At("x.idx"), "-o", At("p.csv")});
         const fs::path temporary = At("p.csv.tmp" + std::to_string(child));
@@ -211,7 +211,7 @@ TEST_F(CliPredict, ASignalStopsALongPrediction)
 
 TEST_F(CliPredict, AFullDiskStopsIt)
 {
-    Sparse("x.idx", Head(50000000), 16 + 50000000ULL * 64);
+    Sparse("x.idx", Head(5000000), 16 + 5000000ULL * 64);
     ExpectRefused(Run("predict " + model_ + " x.idx -o p.csv", "ulimit -f 64; "), 1, "'p.csv' could not be written");
     ExpectNothingLeft("p.");
 }
