@@ -22,7 +22,7 @@ static bool ends_with(const char *text, const char *end)
 typedef struct raw {
     eg_model *model;
     eg_model_info info;
-    eg_dataset *data[OUTPUTS_MAX];
+    eg_stream *data[OUTPUTS_MAX];
     float *x[OUTPUTS_MAX], *y[OUTPUTS_MAX];
     int64_t x_count[OUTPUTS_MAX], y_count[OUTPUTS_MAX];
     cli_npy out[OUTPUTS_MAX];
@@ -41,10 +41,10 @@ static int open_input(raw *r, eg_context *context, const char *path, int i)
 {
     eg_dataset_info info;
     int64_t shape[8];
-    int rc = cli_check(CLI_AT_DATA, eg_dataset_load(&r->data[i], context, path, EG_PART_ALL));
+    int rc = cli_check(CLI_AT_DATA, eg_stream_open(&r->data[i], context, path, EG_PART_ALL));
     if (rc != CLI_OK)
         return rc;
-    eg_dataset_get_info(r->data[i], &info);
+    eg_stream_get_info(r->data[i], &info);
     const int rank = eg_model_input_shape(r->model, i, shape);
     r->x_count[i] = product(shape, rank);
     if (product(info.shape, info.rank) != r->x_count[i]) {
@@ -85,11 +85,18 @@ static int open_output(raw *r, const char *path, int i)
     return cli_npy_open(&r->out[i], name, r->n, shape, rank) ? CLI_OK : CLI_INTERNAL;
 }
 
-static int raw_chunk(raw *r, int64_t first, int64_t count)
+static int raw_input(raw *r, int i, int64_t count)
+{
+    const eg_dataset *chunk = NULL;
+    const int rc = cli_check(CLI_AT_DATA, eg_stream_next(r->data[i], CHUNK, &chunk));
+    return rc != CLI_OK ? rc : cli_check(CLI_AT_DATA, eg_dataset_read(chunk, 0, 0, count, r->x[i]));
+}
+
+static int raw_chunk(raw *r, int64_t count)
 {
     const float *x[OUTPUTS_MAX];
     for (int i = 0; i < r->info.inputs; i++) {
-        const int rc = cli_check(CLI_AT_DATA, eg_dataset_read(r->data[i], 0, first, count, r->x[i]));
+        const int rc = raw_input(r, i, count);
         if (rc != CLI_OK)
             return rc;
         x[i] = r->x[i];
@@ -114,7 +121,7 @@ static int raw_run(raw *r, const cli_args *args, eg_context *context)
     for (int i = 0; i < r->info.outputs && rc == CLI_OK; i++)
         rc = open_output(r, args->out, i);
     for (int64_t at = 0; at < r->n && rc == CLI_OK; at += CHUNK)
-        rc = cli_signal ? 128 + cli_signal : raw_chunk(r, at, r->n - at < CHUNK ? r->n - at : CHUNK);
+        rc = cli_signal ? 128 + cli_signal : raw_chunk(r, r->n - at < CHUNK ? r->n - at : CHUNK);
     return rc;
 }
 
@@ -130,7 +137,7 @@ static int predict_raw(const cli_args *args, eg_context *context, eg_model *mode
             rc = CLI_INTERNAL;
         free(r->x[i]);
         free(r->y[i]);
-        eg_dataset_free(r->data[i]);
+        eg_stream_free(r->data[i]);
     }
     free(r);
     return rc;
@@ -142,7 +149,8 @@ typedef struct lines {
     FILE *to;
     bool json;
     int64_t classes;
-    const eg_model *model;
+    eg_model *model;
+    int rc; /* why the printer stopped */
 } lines;
 
 static const char *class_text(const eg_model *model, int64_t i, char *room, size_t size)
@@ -216,39 +224,52 @@ static int64_t largest(const float *y, int64_t n)
     return best;
 }
 
-static int lines_of(const lines *l, eg_model *model, const eg_dataset *data, const eg_config *config)
+/* The head names the classes of the first output. */
+static bool fits_head(lines *l, const eg_rows *rows)
 {
-    eg_dataset_info info;
-    eg_eval_options options = EG_EVAL_OPTIONS_INIT;
-    options.preprocess = eg_config_get(config, "data.preprocess");
-    eg_dataset_get_info(data, &info);
-    float *y = malloc((size_t)(CHUNK * l->classes) * sizeof *y);
-    int rc = y ? CLI_OK : CLI_DEVICE;
-    for (int64_t at = 0; at < info.n && rc == CLI_OK; at += CHUNK) {
-        const int64_t count = info.n - at < CHUNK ? info.n - at : CHUNK;
-        rc = cli_signal ? 128 + cli_signal
-                        : cli_check(CLI_AT_DATA, eg_predict_dataset(model, data, at, count, &options, y));
-        for (int64_t i = 0; i < count && rc == CLI_OK; i++) {
-            const float *row = y + i * l->classes;
-            (l->json ? print_jsonl : print_csv)(l, eg_dataset_source(data, at + i), row, largest(row, l->classes));
-        }
-    }
-    free(y);
-    return rc;
+    if (rows->columns == l->classes)
+        return true;
+    fprintf(stderr, "engram: the data means output %d of the model, of %lld values, but lines have %lld classes\n",
+            rows->output, (long long)rows->columns, (long long)l->classes);
+    l->rc = CLI_DATA;
+    return false;
 }
 
-static int lines_of_all(const lines *l, const cli_args *args, const eg_config *config, eg_context *context,
-                        eg_model *model)
+static bool print_rows(void *user, const eg_rows *rows)
+{
+    lines *l = user;
+    if (!fits_head(l, rows))
+        return false;
+    for (int64_t i = 0; i < rows->count; i++) {
+        const float *y = rows->y + i * rows->columns;
+        (l->json ? print_jsonl : print_csv)(l, eg_dataset_source(rows->data, i), y, largest(y, l->classes));
+    }
+    if (cli_signal)
+        l->rc = 128 + cli_signal;
+    return l->rc == CLI_OK && !ferror(l->to);
+}
+
+static int lines_of(lines *l, eg_stream *data, const eg_config *config)
+{
+    eg_eval_options options = EG_EVAL_OPTIONS_INIT;
+    options.preprocess = eg_config_get(config, "data.preprocess");
+    if (cli_signal)
+        return 128 + cli_signal;
+    const eg_status status = eg_predict_stream(l->model, data, &options, print_rows, l);
+    return status == EG_ERR_CANCELLED ? l->rc : cli_check(CLI_AT_DATA, status);
+}
+
+static int lines_of_all(lines *l, const cli_args *args, const eg_config *config, eg_context *context)
 {
     int rc = CLI_OK;
     if (!l->json)
         print_csv_head(l);
     for (int i = 1; i < args->paths.n && rc == CLI_OK; i++) {
-        eg_dataset *data = NULL;
-        rc = cli_check(CLI_AT_DATA, eg_dataset_load(&data, context, args->paths.v[i], EG_PART_TEST));
+        eg_stream *data = NULL;
+        rc = cli_check(CLI_AT_DATA, eg_stream_open(&data, context, args->paths.v[i], EG_PART_TEST));
         if (rc == CLI_OK)
-            rc = lines_of(l, model, data, config);
-        eg_dataset_free(data);
+            rc = lines_of(l, data, config);
+        eg_stream_free(data);
     }
     return rc;
 }
@@ -265,7 +286,7 @@ static int predict_lines(const cli_args *args, const eg_config *config, eg_conte
         snprintf(temporary, sizeof temporary, "%s.tmp%ld", args->out, (long)getpid());
         l.to = fopen(temporary, "wb");
     }
-    int rc = l.to ? lines_of_all(&l, args, config, context, model) : CLI_INTERNAL;
+    int rc = l.to ? lines_of_all(&l, args, config, context) : CLI_INTERNAL;
     bool good = l.to && !ferror(l.to);
     if (args->out) {
         good = l.to && fclose(l.to) == 0 && good;

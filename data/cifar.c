@@ -73,113 +73,93 @@ static void interleave(const unsigned char *planes, unsigned char *pixels)
     }
 }
 
-/* Takes `n` records of `f` as examples first, first + 1, ... `piece` has room for RECORDS of them. */
-static eg_status read_records(eg_dataset *d, egi_file *f, const layout *l, int64_t first, int64_t n,
-                              unsigned char *piece)
+#define FILES 6 /* of a part, at most */
+
+typedef struct cifar_file {
+    char *path; /* owned */
+    egi_file file;
+    int64_t n, read;      /* records; how many were read */
+    int64_t row, wanted;  /* of the chunk that is being read */
+    unsigned char *piece; /* room for RECORDS records */
+    eg_status status;     /* of a thread, carried to the caller's */
+    char message[512];
+} cifar_file;
+
+typedef struct cifar_reading {
+    eg_context *context;
+    const layout *layout;
+    cifar_file files[FILES];
+    int n_files;
+    eg_dataset *d; /* of the chunk that is being read */
+} cifar_reading;
+
+/* Takes the wanted records of `f` into the rows of the chunk. */
+static eg_status read_records(eg_dataset *d, cifar_file *f, const layout *l)
 {
     const int record = l->label_bytes + PIXELS;
-    for (int64_t done = 0; done < n;) {
-        const int64_t now = n - done < RECORDS ? n - done : RECORDS;
-        EG_TRY(egi_file_read(f, piece, now * record));
-        for (int64_t i = 0; i < now; i++, done++) {
-            const unsigned char *r = piece + i * record, label = r[l->label_bytes - 1];
+    for (int64_t done = 0; done < f->wanted;) {
+        const int64_t now = f->wanted - done < RECORDS ? f->wanted - done : RECORDS;
+        EG_TRY(egi_file_read(&f->file, f->piece, now * record));
+        for (int64_t i = 0; i < now; i++, done++, f->read++) {
+            const unsigned char *r = f->piece + i * record, label = r[l->label_bytes - 1];
             if (label >= l->classes)
-                return egi_fail(EG_ERR_DATA, "%s: label of record %lld is %d, wanted 0 to %d", f->path, (long long)done,
-                                label, l->classes - 1);
-            d->labels[first + done] = label;
-            interleave(r + l->label_bytes, (unsigned char *)d->x[0] + (first + done) * PIXELS);
+                return egi_fail(EG_ERR_DATA, "%s: label of record %lld is %d, wanted 0 to %d", f->path,
+                                (long long)f->read, label, l->classes - 1);
+            d->labels[f->row + done] = label;
+            interleave(r + l->label_bytes, (unsigned char *)d->x[0] + (f->row + done) * PIXELS);
         }
     }
-    return egi_file_expect_end(f);
+    return f->read == f->n ? egi_file_expect_end(&f->file) : EG_OK;
 }
-
-/* A failure in a thread, carried to the caller's. */
-typedef struct outcome {
-    eg_status status;
-    char message[512];
-} outcome;
-
-static void read_file(outcome *out, eg_dataset *d, egi_file *f, const layout *l, int64_t first, int64_t n,
-                      unsigned char *piece)
-{
-    out->status = read_records(d, f, l, first, n, piece);
-    if (out->status != EG_OK)
-        snprintf(out->message, sizeof out->message, "%s", eg_last_message());
-}
-
-typedef struct reading {
-    outcome *outcomes;
-    eg_dataset *d;
-    egi_file *files;
-    const layout *l;
-    const int64_t *first, *counts;
-    unsigned char *pieces; /* `piece_bytes` a file */
-    size_t piece_bytes;
-} reading;
 
 static void read_one(void *arg, int64_t i, int thread)
 {
     (void)thread;
-    const reading *r = arg;
-    read_file(&r->outcomes[i], r->d, &r->files[i], r->l, r->first[i], r->counts[i],
-              r->pieces + (size_t)i * r->piece_bytes);
+    cifar_reading *r = arg;
+    cifar_file *f = &r->files[i];
+    if (!f->wanted)
+        return;
+    f->status = read_records(r->d, f, r->layout);
+    if (f->status != EG_OK)
+        snprintf(f->message, sizeof f->message, "%s", eg_last_message());
 }
 
-/* The files at the same time: inflating is all the work. Nothing in there allocates from the context. */
-static eg_status read_opened(eg_dataset *d, egi_file *files, const int64_t *counts, int n_files, const layout *l)
+/* The files at the same time: inflating is all the work. */
+static eg_status next_records(void *state, eg_dataset *d, int64_t at, int64_t n)
 {
-    const size_t piece_bytes = (size_t)RECORDS * (size_t)(l->label_bytes + PIXELS);
-    unsigned char *pieces;
-    outcome *outcomes;
-    int64_t first[6] = {0};
-    EG_TRY(egi_fill_input(d, 0, EGI_U8, &EGI_SHAPE(SIDE, SIDE, 3)));
-    EG_TRY(egi_fill_labels(d));
-    EG_TRY(egi_alloc(&pieces, d->context, n_files, piece_bytes));
-    eg_status status = egi_alloc(&outcomes, d->context, n_files, sizeof *outcomes);
-    if (status != EG_OK) {
-        egi_free(d->context, pieces);
-        return status;
+    cifar_reading *r = state;
+    r->d = d;
+    for (int i = 0; i < r->n_files; i++) {
+        cifar_file *f = &r->files[i];
+        f->row = at;
+        f->wanted = f->n - f->read < n ? f->n - f->read : n;
+        at += f->wanted;
+        n -= f->wanted;
     }
-    for (int i = 1; i < n_files; i++)
-        first[i] = first[i - 1] + counts[i - 1];
-    reading r = {.outcomes = outcomes, .d = d, .files = files, .l = l, .first = first, .counts = counts};
-    r.pieces = pieces;
-    r.piece_bytes = piece_bytes;
-    egi_team_run(d->context->team, d->context->threads, n_files, read_one, &r);
-    for (int i = 0; i < n_files && status == EG_OK; i++)
-        if (outcomes[i].status != EG_OK)
-            status = egi_fail(outcomes[i].status, "%s", outcomes[i].message);
-    egi_free(d->context, pieces);
-    egi_free(d->context, outcomes);
-    return status;
+    egi_team_run(r->context->team, r->context->threads, r->n_files, read_one, r);
+    for (int i = 0; i < r->n_files; i++)
+        if (r->files[i].status != EG_OK)
+            return egi_fail(r->files[i].status, "%s", r->files[i].message);
+    return EG_OK;
 }
 
-static eg_status read_files(eg_dataset *d, char **paths, int n_files, const layout *l)
+/* Takes over `path`. */
+static eg_status add_file(eg_dataset *d, cifar_reading *r, char *path)
 {
-    egi_file files[6];
-    int64_t counts[6];
-    int opened = 0;
-    eg_status status = EG_OK;
-    for (; opened < n_files && status == EG_OK; opened++) {
-        status = egi_file_open(&files[opened], d->context, paths[opened]);
-        if (status == EG_OK)
-            status = count_records(&files[opened], l, &counts[opened]);
-        if (status == EG_OK)
-            d->n += counts[opened];
-    }
-    d->classes = l->classes;
-    if (status == EG_OK)
-        status = read_opened(d, files, counts, n_files, l);
-    while (opened > 0)
-        egi_file_close(&files[--opened]);
-    return status;
+    cifar_file *f = &r->files[r->n_files++];
+    f->path = path;
+    f->file.fd = -1;
+    EG_TRY(egi_file_open(&f->file, r->context, path));
+    EG_TRY(count_records(&f->file, r->layout, &f->n));
+    d->n += f->n;
+    return egi_alloc(&f->piece, r->context, RECORDS, (size_t)(r->layout->label_bytes + PIXELS));
 }
 
-static eg_status read_folder(eg_dataset *d, const egi_source *s, const layout *l, eg_part part)
+static eg_status open_folder(eg_dataset *d, cifar_reading *r, const egi_source *s, eg_part part)
 {
-    const egi_entry *train[6] = {0}, *test = file_called(s, l->test);
-    int n_train = 0, n = 0;
-    char *paths[6] = {0};
+    const layout *l = r->layout;
+    const egi_entry *train[FILES] = {0}, *test = file_called(s, l->test);
+    int n_train = 0;
     for (int i = 0; l->train[i]; i++)
         if (file_called(s, l->train[i]))
             train[n_train++] = file_called(s, l->train[i]);
@@ -189,14 +169,44 @@ static eg_status read_folder(eg_dataset *d, const egi_source *s, const layout *l
     const bool use_test = test && part == EG_PART_TEST;
     if (use_test)
         train[0] = test;
-    eg_status status = EG_OK;
-    for (; n < (use_test ? 1 : n_train) && status == EG_OK; n++)
-        status = egi_source_join(&paths[n], s, train[n]->name);
-    if (status == EG_OK)
-        status = read_files(d, paths, n, l);
-    while (n > 0)
-        egi_free(s->context, paths[--n]);
-    return status == EG_OK ? egi_fill_class_names(d, s, l->names) : status;
+    for (int i = 0; i < (use_test ? 1 : n_train); i++) {
+        char *path;
+        EG_TRY(egi_source_join(&path, s, train[i]->name));
+        EG_TRY(add_file(d, r, path));
+    }
+    d->classes = l->classes;
+    return egi_fill_class_names(d, s, l->names);
+}
+
+static eg_status open_file(eg_dataset *d, cifar_reading *r, const egi_source *s)
+{
+    char *path;
+    EG_TRY(egi_strdup(&path, s->context, s->path));
+    d->classes = r->layout->classes;
+    return add_file(d, r, path);
+}
+
+static eg_status open_cifar(eg_dataset *d, egi_reading *reading, const egi_source *s, eg_part part)
+{
+    cifar_reading *r;
+    EG_TRY(egi_alloc(&r, s->context, 1, sizeof *r));
+    r->context = s->context;
+    r->layout = s->folder ? folder_layout(s) : file_layout(s);
+    reading->state = r;
+    reading->labels = true;
+    EG_TRY(s->folder ? open_folder(d, r, s, part) : open_file(d, r, s));
+    return egi_fill_shape(d, 0, EGI_U8, &EGI_SHAPE(SIDE, SIDE, 3));
+}
+
+static void close_cifar(void *state)
+{
+    cifar_reading *r = state;
+    for (int i = 0; i < r->n_files; i++) {
+        egi_file_close(&r->files[i].file);
+        egi_free(r->context, r->files[i].path);
+        egi_free(r->context, r->files[i].piece);
+    }
+    egi_free(r->context, r);
 }
 
 static bool is_cifar(const egi_source *s)
@@ -210,16 +220,11 @@ static eg_status detect(bool *yes, const egi_source *s)
     return EG_OK;
 }
 
-static eg_status read_cifar(eg_dataset *d, const egi_source *s, eg_part part)
-{
-    if (s->folder)
-        return read_folder(d, s, folder_layout(s), part);
-    return read_files(d, &(char *){s->path}, 1, file_layout(s));
-}
-
 const egi_reader egi_reader_cifar = {
     .format = "CIFAR binary",
     .accepts = "a folder of CIFAR binary files or one of them",
     .detect = detect,
-    .read = read_cifar,
+    .open = open_cifar,
+    .next = next_records,
+    .close = close_cifar,
 };

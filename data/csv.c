@@ -474,8 +474,9 @@ static eg_status read_tables(eg_dataset *d, const egi_source *s, const char *con
     return status;
 }
 
-static eg_status read_csv(eg_dataset *d, const egi_source *s, eg_part part)
+static eg_status read_csv(eg_dataset *d, egi_reading *r, const egi_source *s, eg_part part)
 {
+    (void)r; /* answers of all rows together say what they are: nothing is left to be read later */
     const char *names[2] = {NULL, NULL};
     if (!s->folder)
         return read_tables(d, s, names, 1);
@@ -494,5 +495,5 @@ const egi_reader egi_reader_csv = {
     .format = "CSV",
     .accepts = "a .csv file",
     .detect = detect,
-    .read = read_csv,
+    .open = read_csv,
 };

@@ -148,6 +148,6 @@ const char *eg_dataset_source(const eg_dataset *d, int64_t index)
     if (d->files && index >= 0 && index < d->n)
         return d->files[index];
     char *text = ((eg_dataset *)(uintptr_t)d)->source_text;
-    snprintf(text, sizeof d->source_text, "%s[%lld]", d->name, (long long)index);
+    snprintf(text, sizeof d->source_text, "%s[%lld]", d->name, (long long)(d->first + index));
     return text;
 }

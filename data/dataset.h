@@ -10,7 +10,7 @@
 struct eg_dataset {
     eg_context *context;
     char *name, *format;
-    int64_t n;
+    int64_t n, first; /* first: where in its set a chunk of a stream begins; else 0 */
     int n_inputs;
     egi_shape shape[EGI_INPUTS_MAX]; /* per sample; images (h, w, c) */
     egi_dtype dtype[EGI_INPUTS_MAX]; /* U8 or F32, as stored */
@@ -29,6 +29,19 @@ struct eg_dataset {
 
 /** Writes the numbers that eg_dataset_class_name() gives for classes without names. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_dataset_number_classes(eg_dataset *d);
+
+/** What a stream reads: everything but the examples; n is how many they are in all. Owner: the stream. */
+const eg_dataset *egi_stream_set(const eg_stream *stream);
+/** Are the examples in that set too, because their format cannot be read in pieces? */
+bool egi_stream_whole(const eg_stream *stream);
+
+/** Every (n / count)th example of a stream that has given none yet, without names. *out is NULL where files
+ * can only be read in order, and where all are in memory already. Owner: caller, eg_dataset_free(). Errors: DATA, IO,
+ * NOMEM. */
+EG_MUST_USE eg_status egi_stream_sample(eg_dataset **out, eg_stream *stream, int64_t count);
+
+/** Are these two parts of one set: the same inputs, the same kind of answers? Errors: DATA, naming both. */
+EG_MUST_USE eg_status egi_dataset_alike(const eg_dataset *a, const eg_dataset *b);
 
 /** A set with the examples `index[0..n)` of `d` copied, in that order. Owner: caller. */
 EG_MUST_USE eg_status egi_dataset_pick(eg_dataset **out, const eg_dataset *d, const int64_t *index, int64_t n);

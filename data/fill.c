@@ -3,18 +3,23 @@
 
 #include <string.h>
 
-eg_status egi_fill_input(eg_dataset *d, int i, egi_dtype dtype, const egi_shape *shape)
+eg_status egi_fill_shape(eg_dataset *d, int i, egi_dtype dtype, const egi_shape *shape)
 {
     const egi_shape all = egi_shape_batched(d->n, shape);
     if (shape->rank >= EGI_MAX_RANK || egi_shape_check(&all, d->name) != EG_OK || egi_shape_count(shape) < 1)
         return egi_fail(EG_ERR_DATA, "%s: impossible shape: %lld examples of %s", d->name, (long long)d->n,
                         egi_shape_format(shape).s);
-    EG_TRY(egi_alloc(&d->x[i], d->context, egi_shape_count(&all), egi_dtype_size(dtype)));
     d->shape[i] = *shape;
     d->dtype[i] = dtype;
     if (d->n_inputs <= i)
         d->n_inputs = i + 1;
     return EG_OK;
+}
+
+eg_status egi_fill_input(eg_dataset *d, int i, egi_dtype dtype, const egi_shape *shape)
+{
+    EG_TRY(egi_fill_shape(d, i, dtype, shape));
+    return egi_alloc(&d->x[i], d->context, d->n * egi_shape_count(shape), egi_dtype_size(dtype));
 }
 
 eg_status egi_fill_labels(eg_dataset *d)
@@ -60,19 +65,21 @@ eg_status eg_dataset_set_weights(eg_dataset *d, const float *weights)
     return EG_OK;
 }
 
+eg_status egi_check_labels(const int32_t *labels, int64_t n, int64_t first, const char *subject)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (labels[i] < 0 || labels[i] >= EGI_CLASSES_MAX)
+            return egi_fail(EG_ERR_DATA, "%s: label of example %lld is %d, wanted 0 to %d", subject,
+                            (long long)(first + i), labels[i], EGI_CLASSES_MAX - 1);
+    return EG_OK;
+}
+
 eg_status egi_fill_classes(eg_dataset *d, const char *subject)
 {
-    int32_t most = -1;
-    for (int64_t i = 0; i < d->n; i++) {
-        const int32_t v = d->labels[i];
-        if (v < 0 || v >= EGI_CLASSES_MAX)
-            return egi_fail(EG_ERR_DATA, "%s: label of example %lld is %d, wanted 0 to %d", subject, (long long)i, v,
-                            EGI_CLASSES_MAX - 1);
-        if (v > most)
-            most = v;
-    }
-    if (d->classes < most + 1)
-        d->classes = most + 1;
+    EG_TRY(egi_check_labels(d->labels, d->n, 0, subject));
+    for (int64_t i = 0; i < d->n; i++)
+        if (d->labels[i] >= d->classes)
+            d->classes = d->labels[i] + 1;
     return EG_OK;
 }
 

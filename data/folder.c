@@ -242,33 +242,35 @@ static eg_status image_error(const char *path, const char *why)
     return egi_fail(EG_ERR_DATA, "%s: %s", path, why);
 }
 
-/* Files of a list, a few a piece; `failed` is the first that could not be read. */
+/* Some files of a list, a few a piece; `failed` is the first that could not be read. */
 typedef struct pictures {
-    const image_list *l;
+    char *const *paths; /* (n) */
+    int64_t n;
     egi_image *sizes; /* (n): where probed */
     const egi_image *image;
     uint8_t *x; /* where decoded */
     atomic_llong failed;
 } pictures;
 
-#define PICTURES 8 /* a piece */
+#define PICTURES 8    /* a piece */
+#define PROBED   4096 /* sizes in memory at a time */
 
-static bool read_picture(const pictures *p, int64_t i)
+static bool read_picture(const pictures *p, int64_t i, char *why)
 {
-    char why[EGI_IMAGE_WHY] = "";
     if (!p->x)
-        return egi_image_probe(&p->sizes[i], p->l->paths[i], why);
+        return egi_image_probe(&p->sizes[i], p->paths[i], why);
     const int64_t bytes = p->image->width * p->image->height * p->image->channels;
-    return egi_image_decode(p->image, p->l->paths[i], p->x + i * bytes, why);
+    return egi_image_decode(p->image, p->paths[i], p->x + i * bytes, why);
 }
 
 static void read_piece(void *arg, int64_t piece, int thread)
 {
     (void)thread;
     pictures *p = arg;
-    const int64_t end = (piece + 1) * PICTURES < p->l->n ? (piece + 1) * PICTURES : p->l->n;
+    char why[EGI_IMAGE_WHY];
+    const int64_t end = (piece + 1) * PICTURES < p->n ? (piece + 1) * PICTURES : p->n;
     for (int64_t i = piece * PICTURES; i < end; i++) {
-        if (read_picture(p, i))
+        if (read_picture(p, i, why))
             continue;
         long long first = atomic_load(&p->failed);
         while (i < first && !atomic_compare_exchange_weak(&p->failed, &first, i))
@@ -276,89 +278,114 @@ static void read_piece(void *arg, int64_t piece, int thread)
     }
 }
 
-/* The first file that failed; l->n: none. */
-static int64_t read_pictures(pictures *p, eg_context *c)
+/* The first failure is asked again on this thread for its words. */
+static eg_status read_pictures(pictures *p, eg_context *c)
 {
-    atomic_init(&p->failed, p->l->n);
-    egi_team_run(c->team, c->threads, (p->l->n + PICTURES - 1) / PICTURES, read_piece, p);
-    return atomic_load(&p->failed);
-}
-
-/* Sizes of all files; the first failure is asked again on this thread for its words. */
-static eg_status probe_all(egi_image *sizes, const image_list *l, eg_context *c)
-{
-    pictures p = {.l = l, .sizes = sizes};
-    const int64_t failed = read_pictures(&p, c);
-    if (failed == l->n)
+    atomic_init(&p->failed, p->n);
+    egi_team_run(c->team, c->threads, (p->n + PICTURES - 1) / PICTURES, read_piece, p);
+    const int64_t failed = atomic_load(&p->failed);
+    if (failed == p->n)
         return EG_OK;
     char why[EGI_IMAGE_WHY] = "changed while it was read";
-    egi_image_probe(&sizes[failed], l->paths[failed], why);
-    return image_error(l->paths[failed], why);
+    read_picture(p, failed, why);
+    return image_error(p->paths[failed], why);
 }
 
-static eg_status common_size(egi_image *out, const egi_image *sizes, const image_list *l)
+/* Sizes must be one; the most channels are taken. */
+static eg_status same_size(egi_image *image, const egi_image *sizes, char *const *paths, int64_t n, const char *first)
 {
-    egi_image image = sizes[0];
-    for (int64_t i = 1; i < l->n; i++) {
-        if (sizes[i].width != image.width || sizes[i].height != image.height)
+    for (int64_t i = 0; i < n; i++) {
+        if (sizes[i].width != image->width || sizes[i].height != image->height)
             return egi_fail(EG_ERR_DATA,
                             "%s: %lld x %lld pixels, but %s has %lld x %lld: wanted one size; resize the images",
-                            l->paths[i], (long long)sizes[i].width, (long long)sizes[i].height, l->paths[0],
-                            (long long)image.width, (long long)image.height);
-        if (sizes[i].channels > image.channels)
-            image.channels = sizes[i].channels;
+                            paths[i], (long long)sizes[i].width, (long long)sizes[i].height, first,
+                            (long long)image->width, (long long)image->height);
+        if (sizes[i].channels > image->channels)
+            image->channels = sizes[i].channels;
     }
-    *out = image;
     return EG_OK;
 }
 
-static eg_status decode_all(uint8_t *x, const egi_image *image, const image_list *l, eg_context *c)
+/* Looks at the heads of all files. */
+static eg_status probe_all(egi_image *image, const image_list *l, eg_context *c)
 {
-    const int64_t bytes = image->width * image->height * image->channels;
-    pictures p = {.l = l, .image = image, .x = x};
-    const int64_t failed = read_pictures(&p, c);
-    if (failed == l->n)
-        return EG_OK;
-    char why[EGI_IMAGE_WHY] = "changed while it was read";
-    egi_image_decode(image, l->paths[failed], x + failed * bytes, why);
-    return image_error(l->paths[failed], why);
-}
-
-static eg_status read_pixels(eg_dataset *d, const image_list *l)
-{
-    egi_image *sizes, image = {0};
-    EG_TRY(egi_alloc(&sizes, d->context, l->n, sizeof *sizes));
-    eg_status status = probe_all(sizes, l, d->context);
-    if (status == EG_OK)
-        status = common_size(&image, sizes, l);
-    egi_free(d->context, sizes);
-    EG_TRY(status);
-    EG_TRY(egi_fill_input(d, 0, EGI_U8, &EGI_SHAPE(image.height, image.width, image.channels)));
-    return decode_all(d->x[0], &image, l, d->context);
-}
-
-/* The list's arrays become the data set's, which also frees them after a failure. */
-static void take_list(eg_dataset *d, image_list *l)
-{
-    d->files = l->paths;
-    if (d->class_names)
-        d->labels = l->labels;
-    else
-        egi_free(d->context, l->labels);
-}
-
-static eg_status read_folder(eg_dataset *d, const egi_source *s, eg_part part)
-{
-    image_list l = {0};
-    eg_status status = collect(&l, d, s, part);
-    d->n = l.n;
-    if (status == EG_OK && l.n == 0)
-        status = egi_fail(EG_ERR_DATA, "%s: no images: wanted PNG or JPEG files in a folder per class", s->path);
-    if (status == EG_OK)
-        status = read_pixels(d, &l);
-    take_list(d, &l);
+    egi_image *sizes;
+    eg_status status = EG_OK;
+    EG_TRY(egi_alloc(&sizes, c, l->n < PROBED ? l->n : PROBED, sizeof *sizes));
+    for (int64_t at = 0; at < l->n && status == EG_OK; at += PROBED) {
+        pictures p = {.paths = l->paths + at, .n = l->n - at < PROBED ? l->n - at : PROBED, .sizes = sizes};
+        status = read_pictures(&p, c);
+        if (at == 0)
+            *image = sizes[0];
+        if (status == EG_OK)
+            status = same_size(image, sizes, p.paths, p.n, l->paths[0]);
+    }
+    egi_free(c, sizes);
     return status;
 }
+
+/* --- reading ------------------------------------------------------------------------------------------------------ */
+
+typedef struct folder_reading {
+    eg_context *context;
+    image_list list; /* names go to the data set with their pictures */
+    egi_image image;
+    int64_t at;
+} folder_reading;
+
+static eg_status open_folder(eg_dataset *d, egi_reading *r, const egi_source *s, eg_part part)
+{
+    folder_reading *f;
+    EG_TRY(egi_alloc(&f, s->context, 1, sizeof *f));
+    f->context = s->context;
+    r->state = f;
+    EG_TRY(collect(&f->list, d, s, part));
+    if (f->list.n == 0)
+        return egi_fail(EG_ERR_DATA, "%s: no images: wanted PNG or JPEG files in a folder per class", s->path);
+    EG_TRY(probe_all(&f->image, &f->list, s->context));
+    r->labels = d->class_names != NULL;
+    r->files = true;
+    d->n = f->list.n;
+    return egi_fill_shape(d, 0, EGI_U8, &EGI_SHAPE(f->image.height, f->image.width, f->image.channels));
+}
+
+static eg_status next_pictures(void *state, eg_dataset *d, int64_t at, int64_t n)
+{
+    folder_reading *f = state;
+    const image_list *l = &f->list;
+    const int64_t bytes = f->image.width * f->image.height * f->image.channels;
+    pictures p = {.paths = l->paths + f->at, .n = n, .image = &f->image, .x = (uint8_t *)d->x[0] + at * bytes};
+    EG_TRY(read_pictures(&p, f->context));
+    for (int64_t i = 0; i < n; i++, f->at++) {
+        d->files[at + i] = l->paths[f->at];
+        l->paths[f->at] = NULL;
+        if (d->labels)
+            d->labels[at + i] = l->labels[f->at];
+    }
+    return EG_OK;
+}
+
+static eg_status pick_picture(void *state, eg_dataset *d, int64_t at, int64_t index)
+{
+    folder_reading *f = state;
+    const int64_t bytes = f->image.width * f->image.height * f->image.channels;
+    pictures p = {.paths = f->list.paths + index, .n = 1, .image = &f->image, .x = (uint8_t *)d->x[0] + at * bytes};
+    if (d->labels)
+        d->labels[at] = f->list.labels[index];
+    return read_pictures(&p, f->context);
+}
+
+static void close_folder(void *state)
+{
+    folder_reading *f = state;
+    for (int64_t i = 0; i < f->list.n; i++)
+        egi_free(f->context, f->list.paths[i]);
+    egi_free(f->context, f->list.paths);
+    egi_free(f->context, f->list.labels);
+    egi_free(f->context, f);
+}
+
+/* --- the reader --------------------------------------------------------------------------------------------------- */
 
 /* Is there an image in it, in a folder of it, or in a folder of its parts? */
 static eg_status find_image(bool *found, const egi_source *s, int depth)
@@ -391,5 +418,8 @@ const egi_reader egi_reader_folder = {
     .format = "image folder",
     .accepts = "a folder per class of PNG or JPEG images",
     .detect = detect,
-    .read = read_folder,
+    .open = open_folder,
+    .next = next_pictures,
+    .pick = pick_picture,
+    .close = close_folder,
 };

@@ -6,10 +6,18 @@
 #include <unistd.h>
 
 typedef struct idx_file {
+    char *path; /* owned */
     egi_file file;
     egi_number type;
     egi_shape shape; /* (n, ...) */
 } idx_file;
+
+typedef struct idx_reading {
+    eg_context *context;
+    idx_file images, labels;
+    bool labelled;
+    int64_t left; /* examples not yet read */
+} idx_reading;
 
 /* Both parts of a set; NULL: not there. */
 typedef struct idx_names {
@@ -59,14 +67,22 @@ static eg_status read_header(idx_file *f)
     return egi_file_expect_room(&f->file, egi_shape_count(&f->shape) * f->type.size);
 }
 
-static eg_status open_idx(idx_file *f, const egi_source *s, char **path, const char *name)
+static eg_status open_idx(idx_file *f, const egi_source *s, const char *name)
 {
     if (s->folder)
-        EG_TRY(egi_source_join(path, s, name));
+        EG_TRY(egi_source_join(&f->path, s, name));
     else
-        EG_TRY(egi_strdup(path, s->context, name));
-    EG_TRY(egi_file_open(&f->file, s->context, *path));
+        EG_TRY(egi_strdup(&f->path, s->context, name));
+    EG_TRY(egi_file_open(&f->file, s->context, f->path));
     return read_header(f);
+}
+
+/* Fine when it is not open. */
+static void close_idx(idx_file *f, eg_context *context)
+{
+    egi_file_close(&f->file);
+    egi_free(context, f->path);
+    f->path = NULL;
 }
 
 /* (n, h, w) are images of one channel; other ranks stay as they are. */
@@ -80,65 +96,72 @@ static egi_shape example_shape(const egi_shape *all)
     return s;
 }
 
-static eg_status read_images(eg_dataset *d, const egi_source *s, const char *name)
+static egi_dtype stored_dtype(const idx_file *f)
+{
+    return f->type.kind == 'u' ? EGI_U8 : EGI_F32;
+}
+
+static eg_status open_images(eg_dataset *d, idx_reading *r, const egi_source *s, const char *name)
+{
+    idx_file *f = &r->images;
+    EG_TRY(open_idx(f, s, name));
+    if (f->shape.rank < 2)
+        return egi_fail(
+            EG_ERR_DATA,
+            "%s: wanted images (rank 2 or more), found %s: labels are given by the images' side or by the folder",
+            f->path, egi_shape_format(&f->shape).s);
+    d->n = r->left = f->shape.dim[0];
+    const egi_shape shape = example_shape(&f->shape);
+    return egi_fill_shape(d, 0, stored_dtype(f), &shape);
+}
+
+static eg_status open_labels(idx_file *f, const egi_source *s, const char *name)
+{
+    EG_TRY(open_idx(f, s, name));
+    if (f->shape.rank != 1 || f->type.kind == 'f')
+        return egi_fail(EG_ERR_DATA, "%s: wanted a list of integer labels, found %s of type %c%d", f->path,
+                        egi_shape_format(&f->shape).s, f->type.kind, f->type.size);
+    return EG_OK;
+}
+
+static eg_status scan(idx_file *f, int64_t *classes, const char *subject)
+{
+    int32_t labels[1024];
+    const int64_t n = f->shape.dim[0];
+    for (int64_t at = 0; at < n; at += 1024) {
+        const int64_t now = n - at < 1024 ? n - at : 1024;
+        EG_TRY(egi_convert_file(&f->file, &f->type, EGI_I32, labels, now));
+        if (subject)
+            EG_TRY(egi_check_labels(labels, now, at, subject));
+        for (int64_t i = 0; i < now; i++)
+            if (labels[i] >= *classes && labels[i] < EGI_CLASSES_MAX)
+                *classes = labels[i] + 1;
+    }
+    return egi_file_expect_end(&f->file);
+}
+
+/* Goes through a file of labels once: *classes becomes at least their number. With `subject` (of messages) they are
+ * checked. */
+static eg_status scan_labels(int64_t *classes, const egi_source *s, const char *name, const char *subject)
 {
     idx_file f = {.file = {.fd = -1}};
-    char *path = NULL;
-    eg_status status;
-    EG_TRY_GOTO(status, open_idx(&f, s, &path, name));
-    if (f.shape.rank < 2) {
-        status = egi_fail(
-            EG_ERR_DATA,
-            "%s: wanted images (rank 2 or more), found %s: labels are given by the images' side or by the folder", path,
-            egi_shape_format(&f.shape).s);
-        goto done;
-    }
-    d->n = f.shape.dim[0];
-    const egi_shape shape = example_shape(&f.shape);
-    const egi_dtype dtype = f.type.kind == 'u' ? EGI_U8 : EGI_F32;
-    EG_TRY_GOTO(status, egi_fill_input(d, 0, dtype, &shape));
-    EG_TRY_GOTO(status, egi_convert_file(&f.file, &f.type, dtype, d->x[0], egi_shape_count(&f.shape)));
-    EG_TRY_GOTO(status, egi_file_expect_end(&f.file));
-done:
-    egi_file_close(&f.file);
-    egi_free(s->context, path);
+    eg_status status = open_labels(&f, s, name);
+    if (status == EG_OK)
+        status = scan(&f, classes, subject);
+    close_idx(&f, s->context);
     return status;
 }
 
-/* Labels of `images`; *classes becomes at least their number. With d NULL only the classes are wanted. */
-static eg_status read_labels(eg_dataset *d, const egi_source *s, const char *images, const char *name, int64_t *classes)
+/* Labels of `images` are read once to see that they are good, and again with the images. */
+static eg_status use_labels(eg_dataset *d, idx_reading *r, const egi_source *s, const char *images, const char *name)
 {
-    idx_file f = {.file = {.fd = -1}};
-    char *path = NULL;
-    int32_t *labels = NULL;
-    eg_status status;
-    EG_TRY_GOTO(status, open_idx(&f, s, &path, name));
-    const int64_t n = f.shape.dim[0];
-    if (f.shape.rank != 1 || f.type.kind == 'f') {
-        status = egi_fail(EG_ERR_DATA, "%s: wanted a list of integer labels, found %s of type %c%d", path,
-                          egi_shape_format(&f.shape).s, f.type.kind, f.type.size);
-        goto done;
-    }
-    if (d && n != d->n) {
-        status = egi_fail(EG_ERR_DATA, "%s: %lld labels, but %s has %lld images", path, (long long)n, images,
-                          (long long)d->n);
-        goto done;
-    }
-    EG_TRY_GOTO(status, egi_alloc(&labels, s->context, n, sizeof *labels));
-    EG_TRY_GOTO(status, egi_convert_file(&f.file, &f.type, EGI_I32, labels, n));
-    EG_TRY_GOTO(status, egi_file_expect_end(&f.file));
-    for (int64_t i = 0; i < n; i++)
-        if (labels[i] >= *classes && labels[i] < EGI_CLASSES_MAX)
-            *classes = labels[i] + 1;
-    if (d) {
-        d->labels = labels;
-        labels = NULL;
-    }
-done:
-    egi_free(s->context, labels);
-    egi_file_close(&f.file);
-    egi_free(s->context, path);
-    return status;
+    EG_TRY(open_labels(&r->labels, s, name));
+    const int64_t n = r->labels.shape.dim[0];
+    if (n != d->n)
+        return egi_fail(EG_ERR_DATA, "%s: %lld labels, but %s has %lld images", r->labels.path, (long long)n, images,
+                        (long long)d->n);
+    r->labelled = true;
+    return scan_labels(&d->classes, s, name, s->path);
 }
 
 static int part_of(const char *name)
@@ -182,7 +205,7 @@ static eg_status find_names(const egi_source *s, idx_names *names)
     return EG_OK;
 }
 
-static eg_status read_folder(eg_dataset *d, const egi_source *s, eg_part part)
+static eg_status open_folder(eg_dataset *d, idx_reading *r, const egi_source *s, eg_part part)
 {
     idx_names names = {0};
     EG_TRY(find_names(s, &names));
@@ -196,12 +219,11 @@ static eg_status read_folder(eg_dataset *d, const egi_source *s, eg_part part)
                         names.images[1]);
     if (!names.labels[wanted] && (names.labels[0] || names.labels[1]))
         return egi_fail(EG_ERR_DATA, "%s: %s has no labels file beside it", s->path, names.images[wanted]);
-    EG_TRY(read_images(d, s, names.images[wanted]));
+    EG_TRY(open_images(d, r, s, names.images[wanted]));
     if (!names.labels[wanted])
         return EG_OK;
-    EG_TRY(read_labels(d, s, names.images[wanted], names.labels[wanted], &d->classes));
-    return d->has_test && names.labels[!wanted] ? read_labels(NULL, s, NULL, names.labels[!wanted], &d->classes)
-                                                : EG_OK;
+    EG_TRY(use_labels(d, r, s, names.images[wanted], names.labels[wanted]));
+    return d->has_test && names.labels[!wanted] ? scan_labels(&d->classes, s, names.labels[!wanted], NULL) : EG_OK;
 }
 
 /* The labels file beside an images file: "images" becomes "labels" and "idx3" (any rank) "idx1". */
@@ -222,14 +244,14 @@ static eg_status labels_beside(char **out, const egi_source *s)
     return EG_OK;
 }
 
-static eg_status read_single(eg_dataset *d, const egi_source *s)
+static eg_status open_single(eg_dataset *d, idx_reading *r, const egi_source *s)
 {
     char *labels;
-    EG_TRY(read_images(d, s, s->path));
+    EG_TRY(open_images(d, r, s, s->path));
     EG_TRY(labels_beside(&labels, s));
     if (!labels)
         return EG_OK;
-    const eg_status status = read_labels(d, s, s->path, labels, &d->classes);
+    const eg_status status = use_labels(d, r, s, s->path, labels);
     egi_free(s->context, labels);
     return status;
 }
@@ -250,14 +272,46 @@ static eg_status detect(bool *yes, const egi_source *s)
     return EG_OK;
 }
 
-static eg_status read_idx(eg_dataset *d, const egi_source *s, eg_part part)
+static eg_status open_set(eg_dataset *d, egi_reading *reading, const egi_source *s, eg_part part)
 {
-    return s->folder ? read_folder(d, s, part) : read_single(d, s);
+    idx_reading *r;
+    EG_TRY(egi_alloc(&r, s->context, 1, sizeof *r));
+    r->context = s->context;
+    r->images.file.fd = r->labels.file.fd = -1;
+    reading->state = r;
+    EG_TRY(s->folder ? open_folder(d, r, s, part) : open_single(d, r, s));
+    reading->labels = r->labelled;
+    return EG_OK;
+}
+
+static eg_status next_examples(void *state, eg_dataset *d, int64_t at, int64_t n)
+{
+    idx_reading *r = state;
+    const int64_t values = egi_shape_count(&d->shape[0]), bytes = values * (int64_t)egi_dtype_size(d->dtype[0]);
+    idx_file *x = &r->images, *y = &r->labels;
+    r->left -= n;
+    EG_TRY(egi_convert_file(&x->file, &x->type, d->dtype[0], (char *)d->x[0] + at * bytes, n * values));
+    if (r->labelled)
+        EG_TRY(egi_convert_file(&y->file, &y->type, EGI_I32, d->labels + at, n));
+    if (r->left > 0)
+        return EG_OK;
+    EG_TRY(egi_file_expect_end(&x->file));
+    return r->labelled ? egi_file_expect_end(&y->file) : EG_OK;
+}
+
+static void close_set(void *state)
+{
+    idx_reading *r = state;
+    close_idx(&r->images, r->context);
+    close_idx(&r->labels, r->context);
+    egi_free(r->context, r);
 }
 
 const egi_reader egi_reader_idx = {
     .format = "IDX",
     .accepts = "a folder of IDX files or an IDX images file",
     .detect = detect,
-    .read = read_idx,
+    .open = open_set,
+    .next = next_examples,
+    .close = close_set,
 };

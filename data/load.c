@@ -1,5 +1,5 @@
-/* From a path to a data set: the part, the reader, the checks that every reader's result must pass. */
-#include "data/reader.h"
+/* From a path to a data set or a stream: the part, the reader. */
+#include "data/stream.h"
 
 #include <string.h>
 #include <strings.h>
@@ -58,51 +58,7 @@ static eg_status unknown_format(const egi_source *s)
     return egi_fail(EG_ERR_DATA, "%s: not a data set; wanted %s", s->path, list);
 }
 
-static eg_status finish(eg_dataset *d, const egi_source *s)
-{
-    if (d->n < 1 || d->n_inputs < 1)
-        return egi_fail(EG_ERR_DATA, "%s: no examples", s->path);
-    EG_TRY(egi_fill_one_hot(d));
-    if (d->labels)
-        EG_TRY(egi_fill_classes(d, s->path));
-    if (d->labels)
-        EG_TRY(egi_fill_class_names(d, s, "classes.txt"));
-    return egi_dataset_number_classes(d);
-}
-
-static eg_status read_part(eg_dataset **out, const egi_source *s, const egi_reader *reader, eg_part part)
-{
-    eg_dataset *d;
-    EG_TRY(egi_dataset_create(&d, s->context, s->base, reader->format));
-    eg_status status = reader->read(d, s, part);
-    if (status == EG_OK)
-        status = finish(d, s);
-    if (status != EG_OK) {
-        eg_dataset_free(d);
-        return status;
-    }
-    *out = d;
-    return EG_OK;
-}
-
-static eg_status read_all(eg_dataset **out, const egi_source *s, const egi_reader *reader)
-{
-    eg_dataset *train, *test;
-    EG_TRY(read_part(&train, s, reader, EG_PART_TRAIN));
-    if (!train->has_test) {
-        *out = train;
-        return EG_OK;
-    }
-    eg_status status = read_part(&test, s, reader, EG_PART_TEST);
-    if (status == EG_OK) {
-        status = egi_dataset_join(out, train, test);
-        eg_dataset_free(test);
-    }
-    eg_dataset_free(train);
-    return status;
-}
-
-static eg_status load(eg_dataset **out, eg_context *context, const char *path, eg_part part)
+static eg_status open_plain(eg_stream **out, eg_context *context, const char *path, eg_part part)
 {
     egi_source s;
     EG_TRY(egi_source_open(&s, context, path));
@@ -111,12 +67,12 @@ static eg_status load(eg_dataset **out, eg_context *context, const char *path, e
     if (status == EG_OK && !reader)
         status = unknown_format(&s);
     else if (status == EG_OK)
-        status = part == EG_PART_ALL ? read_all(out, &s, reader) : read_part(out, &s, reader, part);
+        status = egi_stream_begin(out, &s, reader, part);
     egi_source_close(&s);
     return status;
 }
 
-eg_status eg_dataset_load(eg_dataset **out, eg_context *context, const char *path, eg_part part)
+eg_status eg_stream_open(eg_stream **out, eg_context *context, const char *path, eg_part part)
 {
     if (!out || !context || !path || !*path)
         return egi_fail(EG_ERR_ARG, "data set: out, context and path must not be NULL or empty");
@@ -125,7 +81,16 @@ eg_status eg_dataset_load(eg_dataset **out, eg_context *context, const char *pat
     const size_t length = split_part(path, &part);
     char *plain;
     EG_TRY(egi_format(&plain, context, "%.*s", (int)length, path));
-    const eg_status status = load(out, context, plain, part);
+    const eg_status status = open_plain(out, context, plain, part);
     egi_free(context, plain);
+    return status;
+}
+
+eg_status eg_dataset_load(eg_dataset **out, eg_context *context, const char *path, eg_part part)
+{
+    eg_stream *stream = NULL;
+    EG_TRY(eg_stream_open(out ? &stream : NULL, context, path, part));
+    const eg_status status = egi_stream_take(out, stream);
+    eg_stream_free(stream);
     return status;
 }

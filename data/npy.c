@@ -143,7 +143,7 @@ eg_status egi_npy_parse(egi_npy *out, const char *text, int64_t n, const char *n
     return EG_OK;
 }
 
-eg_status egi_npy_header(egi_npy *out, const egi_stream *s, eg_context *context)
+eg_status egi_npy_header(egi_npy *out, const egi_npy_bytes *s, eg_context *context)
 {
     unsigned char head[EGI_NPY_PREFIX];
     char *text;
@@ -189,15 +189,15 @@ static void to_row_major(const egi_npy *a, const char *from, char *to, size_t si
     }
 }
 
-static eg_status read_pieces(const egi_npy *a, const egi_stream *s, egi_dtype dtype, void *to)
+static eg_status read_pieces(const egi_npy *a, const egi_npy_bytes *s, egi_dtype dtype, void *to, int64_t count)
 {
     unsigned char piece[1 << 14];
     const int64_t per_piece = (int64_t)sizeof piece / a->type.size, size = (int64_t)egi_dtype_size(dtype);
     int64_t bad = 0;
     if (size == a->type.size && dtype != EGI_I32 && !a->type.big_endian && (dtype == EGI_U8 || a->type.kind == 'f'))
-        return s->read(s->state, to, a->count * size);
-    for (int64_t i = 0; i < a->count; i += per_piece) {
-        const int64_t now = a->count - i < per_piece ? a->count - i : per_piece;
+        return s->read(s->state, to, count * size);
+    for (int64_t i = 0; i < count; i += per_piece) {
+        const int64_t now = count - i < per_piece ? count - i : per_piece;
         EG_TRY(s->read(s->state, piece, now * a->type.size));
         if (!egi_convert(&a->type, piece, dtype, (char *)to + i * size, now, &bad))
             return egi_fail(EG_ERR_DATA, "%s: label %lld is out of range", s->name, (long long)bad);
@@ -205,15 +205,21 @@ static eg_status read_pieces(const egi_npy *a, const egi_stream *s, egi_dtype dt
     return EG_OK;
 }
 
-static eg_status read_numbers(const egi_npy *a, const egi_stream *s, egi_dtype dtype, void *to, eg_context *context)
+/* Examples do not lie one after the other. */
+static bool by_columns(const egi_npy *a)
 {
-    if (!a->fortran || a->rank < 2) {
-        EG_TRY(read_pieces(a, s, dtype, to));
+    return a->fortran && a->rank > 1;
+}
+
+static eg_status read_numbers(const egi_npy *a, const egi_npy_bytes *s, egi_dtype dtype, void *to, eg_context *context)
+{
+    if (!by_columns(a)) {
+        EG_TRY(read_pieces(a, s, dtype, to, a->count));
         return s->expect_end(s->state);
     }
     void *columns;
     EG_TRY(egi_alloc(&columns, context, a->count, egi_dtype_size(dtype)));
-    eg_status status = read_pieces(a, s, dtype, columns);
+    eg_status status = read_pieces(a, s, dtype, columns, a->count);
     if (status == EG_OK) {
         to_row_major(a, columns, to, egi_dtype_size(dtype));
         status = s->expect_end(s->state);
@@ -230,40 +236,60 @@ static egi_shape per_example(const egi_npy *a)
     return s;
 }
 
-/* Not an error: a network may be asked about such numbers. But it explains a loss that is not a number. */
-static void warn_not_finite(const eg_dataset *d, const float *x, int64_t n, const char *name)
+/* Numbers that are infinite or none. */
+typedef struct oddities {
+    int64_t seen, bad, first;
+} oddities;
+
+static void look(oddities *o, const float *x, int64_t n)
 {
-    int64_t bad = 0, first = -1;
     for (int64_t i = 0; i < n; i++)
-        if (!(x[i] - x[i] == 0)) {
-            first = first < 0 ? i : first;
-            bad++;
-        }
-    if (bad)
-        egi_log(d->context, EG_LOG_WARNING,
-                "%s: %lld of %lld numbers are infinite or not a number, the first in example %lld", name,
-                (long long)bad, (long long)n, (long long)(first / (n / d->n)));
+        if (!(x[i] - x[i] == 0) && o->bad++ == 0)
+            o->first = o->seen + i;
+    o->seen += n;
 }
 
-eg_status egi_npy_input(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s)
+/* Not an error: a network may be asked about such numbers. But it explains a loss that is not a number. */
+static void warn_of(const oddities *o, const egi_npy *a, eg_context *context, const char *name)
+{
+    if (o->bad)
+        egi_log(context, EG_LOG_WARNING,
+                "%s: %lld of %lld numbers are infinite or not a number, the first in example %lld", name,
+                (long long)o->bad, (long long)a->count, (long long)(o->first / (a->count / a->dim[0])));
+}
+
+static void look_at_all(const eg_dataset *d, const float *x, const egi_npy *a, const char *name)
+{
+    oddities o = {0};
+    if (a->type.kind != 'f')
+        return;
+    look(&o, x, a->count);
+    warn_of(&o, a, d->context, name);
+}
+
+static eg_status describe(eg_dataset *d, int i, const egi_npy *a, const char *name)
 {
     if (a->rank < 1 || a->rank > EGI_MAX_RANK || a->count < 1)
         return egi_fail(EG_ERR_DATA, "%s: wanted examples in 1 to %d dimensions, found %d dimensions and %lld numbers",
-                        s->name, EGI_MAX_RANK, a->rank, (long long)a->count);
+                        name, EGI_MAX_RANK, a->rank, (long long)a->count);
     if (d->n && a->dim[0] != d->n)
-        return egi_fail(EG_ERR_DATA, "%s: %lld examples, but input 0 has %lld", s->name, (long long)a->dim[0],
+        return egi_fail(EG_ERR_DATA, "%s: %lld examples, but input 0 has %lld", name, (long long)a->dim[0],
                         (long long)d->n);
     d->n = a->dim[0];
     const egi_shape shape = per_example(a);
-    const egi_dtype dtype = a->type.size == 1 && a->type.kind != 'i' ? EGI_U8 : EGI_F32;
-    EG_TRY(egi_fill_input(d, i, dtype, &shape));
-    EG_TRY(read_numbers(a, s, dtype, d->x[i], d->context));
-    if (a->type.kind == 'f')
-        warn_not_finite(d, d->x[i], a->count, s->name);
+    return egi_fill_shape(d, i, a->type.size == 1 && a->type.kind != 'i' ? EGI_U8 : EGI_F32, &shape);
+}
+
+eg_status egi_npy_input(eg_dataset *d, int i, const egi_npy *a, const egi_npy_bytes *s)
+{
+    EG_TRY(describe(d, i, a, s->name));
+    EG_TRY(egi_alloc(&d->x[i], d->context, a->count, egi_dtype_size(d->dtype[i])));
+    EG_TRY(read_numbers(a, s, d->dtype[i], d->x[i], d->context));
+    look_at_all(d, d->x[i], a, s->name);
     return EG_OK;
 }
 
-eg_status egi_npy_answers(eg_dataset *d, const egi_npy *a, const egi_stream *s)
+eg_status egi_npy_answers(eg_dataset *d, const egi_npy *a, const egi_npy_bytes *s)
 {
     if (a->rank < 1 || a->rank > EGI_MAX_RANK || a->dim[0] != d->n || a->count < 1)
         return egi_fail(EG_ERR_DATA, "%s: %lld answers in %d dimensions, but there are %lld examples", s->name,
@@ -275,12 +301,11 @@ eg_status egi_npy_answers(eg_dataset *d, const egi_npy *a, const egi_stream *s)
     const egi_shape shape = a->rank == 1 ? EGI_SHAPE(1) : per_example(a);
     EG_TRY(egi_fill_targets(d, &shape));
     EG_TRY(read_numbers(a, s, EGI_F32, d->targets, d->context));
-    if (a->type.kind == 'f')
-        warn_not_finite(d, d->targets, a->count, s->name);
+    look_at_all(d, d->targets, a, s->name);
     return EG_OK;
 }
 
-eg_status egi_npy_weights(eg_dataset *d, const egi_npy *a, const egi_stream *s)
+eg_status egi_npy_weights(eg_dataset *d, const egi_npy *a, const egi_npy_bytes *s)
 {
     if (a->rank != 1 || a->dim[0] != d->n)
         return egi_fail(EG_ERR_DATA, "%s: wanted a weight for each of the %lld examples, found %lld in %d dimensions",
@@ -318,23 +343,78 @@ static eg_status detect(bool *yes, const egi_source *s)
     return EG_OK;
 }
 
-static eg_status read_npy(eg_dataset *d, const egi_source *s, eg_part part)
+typedef struct npy_reading {
+    eg_context *context;
+    char *path; /* owned */
+    egi_file file;
+    egi_npy array;
+    int64_t left; /* examples not yet read */
+    oddities odd;
+} npy_reading;
+
+static void close_npy(void *state)
 {
-    egi_file f;
-    egi_npy a;
+    npy_reading *r = state;
+    egi_file_close(&r->file);
+    egi_free(r->context, r->path);
+    egi_free(r->context, r);
+}
+
+static egi_npy_bytes bytes_of(npy_reading *r)
+{
+    return (egi_npy_bytes){r->path, file_read, file_end, file_room, &r->file};
+}
+
+static eg_status open_file(npy_reading *r, const egi_source *s)
+{
+    EG_TRY(egi_strdup(&r->path, s->context, s->path));
+    EG_TRY(egi_file_open(&r->file, s->context, r->path));
+    const egi_npy_bytes bytes = bytes_of(r);
+    return egi_npy_header(&r->array, &bytes, s->context);
+}
+
+static eg_status open_npy(eg_dataset *d, egi_reading *reading, const egi_source *s, eg_part part)
+{
+    npy_reading *r;
     (void)part;
-    EG_TRY(egi_file_open(&f, s->context, s->path));
-    const egi_stream stream = {s->path, file_read, file_end, file_room, &f};
-    eg_status status = egi_npy_header(&a, &stream, s->context);
-    if (status == EG_OK)
-        status = egi_npy_input(d, 0, &a, &stream);
-    egi_file_close(&f);
-    return status;
+    EG_TRY(egi_alloc(&r, s->context, 1, sizeof *r));
+    r->context = s->context;
+    r->file.fd = -1;
+    reading->state = r;
+    EG_TRY(open_file(r, s));
+    r->left = r->array.dim[0];
+    if (!by_columns(&r->array))
+        return describe(d, 0, &r->array, s->path);
+    const egi_npy_bytes bytes = bytes_of(r);
+    EG_TRY(egi_npy_input(d, 0, &r->array, &bytes));
+    close_npy(r);
+    reading->state = NULL;
+    return EG_OK;
+}
+
+static eg_status next_rows(void *state, eg_dataset *d, int64_t at, int64_t n)
+{
+    npy_reading *r = state;
+    const egi_npy *a = &r->array;
+    const egi_npy_bytes bytes = bytes_of(r);
+    const int64_t values = a->count / a->dim[0];
+    void *to = (char *)d->x[0] + (size_t)(at * values) * egi_dtype_size(d->dtype[0]);
+    EG_TRY(read_pieces(a, &bytes, d->dtype[0], to, n * values));
+    r->left -= n;
+    if (a->type.kind == 'f')
+        look(&r->odd, to, n * values);
+    if (r->left > 0)
+        return EG_OK;
+    EG_TRY(bytes.expect_end(bytes.state));
+    warn_of(&r->odd, a, r->context, r->path);
+    return EG_OK;
 }
 
 const egi_reader egi_reader_npy = {
     .format = "NPY",
     .accepts = "an .npy file",
     .detect = detect,
-    .read = read_npy,
+    .open = open_npy,
+    .next = next_rows,
+    .close = close_npy,
 };

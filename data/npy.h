@@ -18,25 +18,25 @@ typedef struct egi_npy {
 } egi_npy;
 
 /** Where an array's bytes come from: an .npy file or a member of a zip. */
-typedef struct egi_stream {
+typedef struct egi_npy_bytes {
     const char *name;                                         /* for messages: "x.npz: x" */
     eg_status (*read)(void *state, void *dst, int64_t bytes); /* exactly */
     eg_status (*expect_end)(void *state);
     eg_status (*expect_room)(void *state, int64_t bytes); /* can it be that long? */
     void *state;
-} egi_stream;
+} egi_npy_bytes;
 
 /** Reads and checks the header; the stream stands at the data. Errors: DATA. */
-EG_MUST_USE eg_status egi_npy_header(egi_npy *out, const egi_stream *s, eg_context *context);
+EG_MUST_USE eg_status egi_npy_header(egi_npy *out, const egi_npy_bytes *s, eg_context *context);
 /** Parses the dictionary, `n` characters. Errors: DATA. */
 EG_MUST_USE eg_status egi_npy_parse(egi_npy *out, const char *text, int64_t n, const char *name);
 
 /** The stream, behind its header, becomes input `i` of `d`: U8 for bytes and booleans, else F32. d->n 0: set from it,
  * else it must match. */
-EG_MUST_USE eg_status egi_npy_input(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s);
+EG_MUST_USE eg_status egi_npy_input(eg_dataset *d, int i, const egi_npy *a, const egi_npy_bytes *s);
 /** It becomes labels (integers, one an example) or targets (floating point or several columns). */
-EG_MUST_USE eg_status egi_npy_answers(eg_dataset *d, const egi_npy *a, const egi_stream *s);
+EG_MUST_USE eg_status egi_npy_answers(eg_dataset *d, const egi_npy *a, const egi_npy_bytes *s);
 /** Fills d->weights from a (n) array: Keras' sample_weight. Errors: DATA, NOMEM. */
-EG_MUST_USE eg_status egi_npy_weights(eg_dataset *d, const egi_npy *a, const egi_stream *s);
+EG_MUST_USE eg_status egi_npy_weights(eg_dataset *d, const egi_npy *a, const egi_npy_bytes *s);
 
 #endif

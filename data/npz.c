@@ -26,20 +26,20 @@ static eg_status member_room(void *state, int64_t bytes)
 }
 
 /* What happens with an array once its header is read. */
-typedef eg_status (*use_array)(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s);
+typedef eg_status (*use_array)(eg_dataset *d, int i, const egi_npy *a, const egi_npy_bytes *s);
 
-static eg_status use_input(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s)
+static eg_status use_input(eg_dataset *d, int i, const egi_npy *a, const egi_npy_bytes *s)
 {
     return egi_npy_input(d, i, a, s);
 }
 
-static eg_status use_answers(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s)
+static eg_status use_answers(eg_dataset *d, int i, const egi_npy *a, const egi_npy_bytes *s)
 {
     (void)i;
     return egi_npy_answers(d, a, s);
 }
 
-static eg_status use_weights(eg_dataset *d, int i, const egi_npy *a, const egi_stream *s)
+static eg_status use_weights(eg_dataset *d, int i, const egi_npy *a, const egi_npy_bytes *s)
 {
     (void)i;
     return egi_npy_weights(d, a, s);
@@ -52,7 +52,7 @@ static eg_status read_member(eg_dataset *d, const egi_zip *z, const egi_zip_memb
     char name[300];
     snprintf(name, sizeof name, "%s: %s", z->path, m->name);
     EG_TRY(egi_zip_reader_open(&r, z, m));
-    const egi_stream stream = {name, member_read, member_end, member_room, &r};
+    const egi_npy_bytes stream = {name, member_read, member_end, member_room, &r};
     eg_status status = egi_npy_header(&a, &stream, d->context);
     if (status == EG_OK)
         status = use(d, i, &a, &stream);
@@ -114,7 +114,7 @@ static eg_status count_classes(eg_dataset *d, const egi_zip *z, const char *othe
     egi_npy a;
     x = x ? x : find_array(z, "x", 0, other);
     EG_TRY(egi_zip_reader_open(&r, z, x));
-    const egi_stream stream = {z->path, member_read, member_end, member_room, &r};
+    const egi_npy_bytes stream = {z->path, member_read, member_end, member_room, &r};
     eg_status status = egi_npy_header(&a, &stream, d->context);
     egi_zip_reader_close(&r);
     EG_TRY(status);
@@ -164,9 +164,10 @@ static eg_status detect(bool *yes, const egi_source *s)
     return EG_OK;
 }
 
-static eg_status read_npz(eg_dataset *d, const egi_source *s, eg_part part)
+static eg_status read_npz(eg_dataset *d, egi_reading *r, const egi_source *s, eg_part part)
 {
     egi_zip z;
+    (void)r; /* several arrays, each packed on its own: read whole */
     EG_TRY(egi_zip_open(&z, s->context, s->path));
     const eg_status status = read_arrays(d, &z, part);
     egi_zip_close(&z);
@@ -177,5 +178,5 @@ const egi_reader egi_reader_npz = {
     .format = "NPZ",
     .accepts = "an .npz file with arrays x and y",
     .detect = detect,
-    .read = read_npz,
+    .open = read_npz,
 };

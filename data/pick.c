@@ -83,7 +83,7 @@ eg_status egi_dataset_pick(eg_dataset **out, const eg_dataset *d, const int64_t 
     return EG_OK;
 }
 
-static eg_status check_alike(const eg_dataset *a, const eg_dataset *b)
+eg_status egi_dataset_alike(const eg_dataset *a, const eg_dataset *b)
 {
     bool alike = a->n_inputs == b->n_inputs && !a->labels == !b->labels && !a->targets == !b->targets &&
                  !a->weights == !b->weights && egi_shape_equal(&a->target_shape, &b->target_shape);
@@ -99,7 +99,7 @@ static eg_status check_alike(const eg_dataset *a, const eg_dataset *b)
 eg_status egi_dataset_join(eg_dataset **out, const eg_dataset *a, const eg_dataset *b)
 {
     eg_dataset *j;
-    EG_TRY(check_alike(a, b));
+    EG_TRY(egi_dataset_alike(a, b));
     EG_TRY(egi_dataset_create(&j, a->context, a->name, a->format));
     j->n = a->n + b->n;
     eg_status status = make_room(j, a->classes >= b->classes ? a : b);

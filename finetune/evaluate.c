@@ -1,4 +1,5 @@
-/* eg_eval() and eg_predict_dataset(): the evaluator behind the public API, with its guesses said aloud. */
+/* eg_eval(), eg_predict_dataset() and eg_predict_stream(): the evaluator behind the public API, with its guesses said
+ * aloud. */
 #include "finetune/eval.h"
 #include "finetune/metrics.h"
 #include "finetune/preprocess.h"
@@ -47,19 +48,20 @@ static eg_status check_rows(const eg_model *model, const eg_dataset *data, const
     return EG_OK;
 }
 
-static eg_status measure_make(measure *m, eg_model *model, const eg_dataset *data, const eg_eval_options *o,
-                              char *mapping, size_t room)
+/* `sample` is what preprocessing is judged by. */
+static eg_status measure_make(measure *m, eg_model *model, const eg_dataset *data, const eg_dataset *sample,
+                              const eg_eval_options *o, char *mapping, size_t room)
 {
     int output;
     EG_TRY(egi_tasks_map(&m->rows, &output, mapping, room, model, data, o->task));
     m->set = (egi_eval_set){.data = data, .n = data->n, .rows = m->rows, .output = output};
-    const bool judged = data->labels && egi_output_rows(model, output) > 1;
-    EG_TRY(egi_preprocess_choose(&m->pre, model, o->preprocess, data, judged ? data : NULL, m->rows, output));
+    const bool judged = sample->labels && egi_output_rows(model, output) > 1;
+    EG_TRY(egi_preprocess_choose(&m->pre, model, o->preprocess, sample, judged ? sample : NULL, m->rows, output));
     m->set.preprocess = &m->pre.p;
     return egi_evaluator_create(&m->evaluator, model, EGI_LOSS_NAME_AUTO, 0, o->batch);
 }
 
-static eg_status check_call(const void *out, const eg_model *model, const eg_dataset *data, const eg_eval_options *o)
+static eg_status check_call(const void *out, const eg_model *model, const void *data, const eg_eval_options *o)
 {
     if (!out || !model || !data)
         return egi_fail(EG_ERR_ARG, "evaluation: the output, the model or the data is NULL");
@@ -128,7 +130,7 @@ static eg_status evaluate(owned_result *r, eg_model *model, const eg_dataset *da
     measure m = {.context = model->context};
     egi_eval_figures f;
     eg_status status;
-    EG_TRY_GOTO(status, measure_make(&m, model, data, o, r->mapping, sizeof r->mapping));
+    EG_TRY_GOTO(status, measure_make(&m, model, data, data, o, r->mapping, sizeof r->mapping));
     EG_TRY_GOTO(status, check_rows(model, data, m.rows, m.set.output));
     EG_TRY_GOTO(status, allocate(r, model->context, data->n, egi_output_classes(model, m.set.output)));
     EG_TRY_GOTO(status, name_classes(r, model, m.set.output));
@@ -190,7 +192,7 @@ eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t fi
     char mapping[192];
     int64_t *index = NULL;
     eg_status status;
-    EG_TRY_GOTO(status, measure_make(&m, model, data, o, mapping, sizeof mapping));
+    EG_TRY_GOTO(status, measure_make(&m, model, data, data, o, mapping, sizeof mapping));
     EG_TRY_GOTO(status, egi_alloc(&index, model->context, count, sizeof *index));
     for (int64_t i = 0; i < count; i++)
         index[i] = first + i;
@@ -200,5 +202,109 @@ eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t fi
 done:
     egi_free(model->context, index);
     measure_release(&m);
+    return status;
+}
+
+/* --- eg_predict_stream -------------------------------------------------------------------------------------------- */
+
+#define CHUNK_MOST  1024      /* examples */
+#define CHUNK_LEAST 64        /* what tells a task's data from another's (egi_tasks_fingerprint()) */
+#define CHUNK_BYTES (1 << 25) /* of examples and outputs, where the least number allows it */
+
+/* Examples a chunk: full batches, since a short one costs as much. */
+static int64_t chunk_size(const eg_model *model, const eg_dataset *set, const eg_eval_options *o)
+{
+    const int64_t batch = egi_eval_batch(model, o->batch);
+    int64_t bytes = 0;
+    for (int i = 0; i < model->n_outputs; i++)
+        bytes += egi_shape_count(&model->tensors[model->outputs[i]]) * (int64_t)sizeof(float);
+    for (int i = 0; i < set->n_inputs; i++)
+        bytes += egi_shape_count(&set->shape[i]) * (int64_t)egi_dtype_size(set->dtype[i]);
+    int64_t n = CHUNK_BYTES / bytes;
+    n = n < CHUNK_LEAST ? CHUNK_LEAST : n > CHUNK_MOST ? CHUNK_MOST : n;
+    return (n + batch - 1) / batch * batch;
+}
+
+/* Examples from all over the stream, where preprocessing must be found out and they can be had: a folder of images
+ * begins with those of one class. NULL: the first chunk it is. */
+static eg_status take_sample(eg_dataset **out, const eg_model *model, eg_stream *stream, const eg_eval_options *o)
+{
+    *out = NULL;
+    if (egi_preprocess_said(model, o->preprocess, egi_stream_set(stream)))
+        return EG_OK;
+    return egi_stream_sample(out, stream, EGI_PREPROCESS_SAMPLE);
+}
+
+static eg_status check_inputs(const eg_model *model, const eg_dataset *set)
+{
+    if (set->n_inputs != model->n_inputs)
+        return egi_fail(EG_ERR_SHAPE, "data '%s': %d arrays an example, the model has %d inputs", set->name,
+                        set->n_inputs, model->n_inputs);
+    for (int i = 0; i < model->n_inputs; i++)
+        EG_TRY(egi_dataset_fits(set, i, &model->tensors[model->inputs[i]]));
+    return EG_OK;
+}
+
+/* A prediction from its first chunk to its last. */
+typedef struct walk {
+    measure m;
+    eg_stream *stream;
+    eg_dataset *sample; /* owned; or NULL */
+    int64_t size;       /* examples a chunk */
+    eg_rows rows;
+    float *y; /* rows.y; owned */
+} walk;
+
+static void walk_release(walk *w, eg_context *context)
+{
+    measure_release(&w->m);
+    eg_dataset_free(w->sample);
+    egi_free(context, w->y);
+}
+
+static eg_status first_chunk(walk *w, eg_model *model, const eg_eval_options *o)
+{
+    char mapping[192];
+    const eg_dataset *set = egi_stream_set(w->stream), *chunk = NULL;
+    EG_TRY(check_inputs(model, set));
+    EG_TRY(take_sample(&w->sample, model, w->stream, o));
+    EG_TRY(eg_stream_next(w->stream, w->size, &chunk));
+    if (!chunk || chunk->first > 0)
+        return egi_fail(EG_ERR_STATE, "data '%s': examples of the stream were read before", set->name);
+    const eg_dataset *all = egi_stream_whole(w->stream) ? set : chunk;
+    EG_TRY(measure_make(&w->m, model, chunk, w->sample ? w->sample : all, o, mapping, sizeof mapping));
+    eg_dataset_free(w->sample);
+    w->sample = NULL;
+    w->rows.data = chunk;
+    w->rows.output = w->m.set.output;
+    w->rows.columns = egi_shape_count(&model->tensors[model->outputs[w->rows.output]]);
+    EG_TRY(egi_alloc(&w->y, model->context, chunk->n * w->rows.columns, sizeof *w->y));
+    w->rows.y = w->y;
+    return EG_OK;
+}
+
+static eg_status predict_chunk(walk *w, eg_rows_fn on_rows, void *user)
+{
+    w->m.set.n = w->rows.count = w->rows.data->n;
+    w->rows.first = w->rows.data->first;
+    EG_TRY(egi_evaluator_outputs(w->m.evaluator, &w->m.set, false, w->y));
+    return on_rows(user, &w->rows) ? EG_OK : egi_fail(EG_ERR_CANCELLED, "prediction: stopped by the caller");
+}
+
+eg_status eg_predict_stream(eg_model *model, eg_stream *stream, const eg_eval_options *options, eg_rows_fn on_rows,
+                            void *user)
+{
+    const eg_eval_options defaults = EG_EVAL_OPTIONS_INIT;
+    const eg_eval_options *o = options ? options : &defaults;
+    EG_TRY(check_call(on_rows ? model : NULL, model, stream, o));
+    walk w = {.m = {.context = model->context}, .stream = stream};
+    w.size = chunk_size(model, egi_stream_set(stream), o);
+    eg_status status = first_chunk(&w, model, o);
+    for (const eg_dataset *chunk = w.rows.data; status == EG_OK && chunk;) {
+        status = predict_chunk(&w, on_rows, user);
+        if (status == EG_OK)
+            status = eg_stream_next(stream, w.size, &chunk);
+    }
+    walk_release(&w, model->context);
     return status;
 }

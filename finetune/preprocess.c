@@ -100,8 +100,8 @@ static void describe(char *reason, size_t room, const egi_eval_set *set, const s
 static eg_status by_labels(egi_preprocess_choice *out, bool *found, const eg_model *model, const eg_dataset *data,
                            const int32_t *rows, int output)
 {
-    int64_t index[512];
-    const int64_t few = model->arena_count > 4000000 ? 128 : 512;
+    int64_t index[EGI_PREPROCESS_SAMPLE];
+    const int64_t few = model->arena_count > 4000000 ? 128 : EGI_PREPROCESS_SAMPLE;
     egi_eval_set set = {.data = data, .index = index, .n = spread(index, few, data->n), .rows = rows, .output = output};
     score scores[CANDIDATES];
     const int n = candidate_count(data);
@@ -221,6 +221,11 @@ static const char *from_file(const eg_model *model, const eg_dataset *data)
         return task.preprocess;
     const char *text = json_string_value(json_object_get(model->meta, "preprocess"));
     return text ? text : "";
+}
+
+bool egi_preprocess_said(const eg_model *model, const char *wanted, const eg_dataset *data)
+{
+    return (wanted && strcmp(wanted, "auto") != 0) || data->dtype[0] != EGI_U8 || *from_file(model, data);
 }
 
 eg_status egi_preprocess_choose(egi_preprocess_choice *out, const eg_model *model, const char *wanted,

@@ -6,6 +6,8 @@
 #include "core/model.h"
 #include "data/dataset.h"
 
+#define EGI_PREPROCESS_SAMPLE 512 /* examples that are looked at, at most */
+
 typedef struct egi_preprocess_choice {
     egi_preprocess p;
     char text[128];   /* what egi_preprocess_parse() takes back */
@@ -21,6 +23,9 @@ typedef struct egi_preprocess_choice {
 EG_MUST_USE eg_status egi_preprocess_choose(egi_preprocess_choice *out, const eg_model *model, const char *wanted,
                                             const eg_dataset *data, const eg_dataset *labelled, const int32_t *rows,
                                             int output);
+
+/** Does egi_preprocess_choose() look at no example: is it asked for, said by the file, or of floats? */
+bool egi_preprocess_said(const eg_model *model, const char *wanted, const eg_dataset *data);
 
 /** Records the choice in the model's meta; float data leaves what is recorded alone. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_preprocess_record(eg_model *model, const egi_preprocess_choice *choice,

@@ -60,6 +60,27 @@ EG_API const char *eg_dataset_source(const eg_dataset *dataset, int64_t index);
 EG_API EG_MUST_USE eg_status eg_dataset_read(const eg_dataset *dataset, int input, int64_t first, int64_t count,
                                              float *y);
 
+/* --- streams ------------------------------------------------------------------------------------------------------ */
+
+/** A data set that is read front to back, some examples at a time: for sets larger than memory. */
+typedef struct eg_stream eg_stream;
+
+/** Opens what eg_dataset_load() would load, and checks all that can be checked without the examples: headers, counts,
+ *  labels, names, sizes of images. IDX, NPY, CIFAR and images then come from the disk chunk by chunk; CSV, NPZ and NPY
+ * in Fortran order are read whole here, and chunks are windows of them. What grows with the number of examples is only
+ * the list of an image folder's files. Owner: caller, eg_stream_free(). Errors: as eg_dataset_load(). */
+EG_API EG_MUST_USE eg_status eg_stream_open(eg_stream **out, eg_context *context, const char *path, eg_part part);
+EG_API void eg_stream_free(eg_stream *stream);
+
+/** As of the whole set: `n` is how many examples it has, read or not. Owner of the strings: the stream. */
+EG_API void eg_stream_get_info(const eg_stream *stream, eg_dataset_info *out);
+
+/** The next examples, at most `max` (1 or more); *chunk is NULL after the last one. Classes and their names are the
+ *  whole set's, and eg_dataset_source() counts from its beginning. Owner: the stream, and the memory is used again: a
+ *  chunk is valid until the next call. Errors: ARG, NOMEM, and what can be wrong in the middle of a file: DATA, IO;
+ *  after those two the stream is at its end and gives STATE. */
+EG_API EG_MUST_USE eg_status eg_stream_next(eg_stream *stream, int64_t max, const eg_dataset **chunk);
+
 /** Examples of `b` whose bytes are equal to an example of `a` (by 128-bit hash of the stored bytes). Errors: NOMEM. */
 EG_API EG_MUST_USE eg_status eg_dataset_duplicates(const eg_dataset *a, const eg_dataset *b, int64_t *count);
 

@@ -47,6 +47,26 @@ EG_API void eg_eval_result_free(eg_eval_result *result);
 EG_API EG_MUST_USE eg_status eg_predict_dataset(eg_model *model, const eg_dataset *data, int64_t first, int64_t count,
                                                 const eg_eval_options *options, float *y);
 
+/** Some rows of a prediction. Everything is borrowed until the callback returns. */
+typedef struct eg_rows {
+    const eg_dataset *data; /**< these examples, 0 to count - 1: ask it for sources and labels */
+    int64_t first, count;   /**< they are examples first to first + count - 1 of the whole set */
+    int output;             /**< of the model: the one whose task the data is */
+    int64_t columns;        /**< values an example: all of that output's shape */
+    const float *y;         /**< (count, columns) */
+} eg_rows;
+
+/** Receives the rows of a prediction in order. Returns false to stop. */
+typedef bool (*eg_rows_fn)(void *user, const eg_rows *rows);
+
+/** What eg_predict_dataset() gives for all examples of a stream that has given none yet, chunk by chunk: memory does
+ * not grow with their number. Task and preprocessing are settled once. Where neither the file nor the options say how
+ * bytes are preprocessed, examples from all over an image folder decide, of other sets that are read in order the first
+ * chunk. `options` may be NULL. Errors: ARG, STATE (examples were read before), SHAPE (before anything is read), NOMEM,
+ * CANCELLED (on_rows returned false), and of the stream DATA, IO; rows given before that are good. */
+EG_API EG_MUST_USE eg_status eg_predict_stream(eg_model *model, eg_stream *stream, const eg_eval_options *options,
+                                               eg_rows_fn on_rows, void *user);
+
 /* --- fine-tuning -------------------------------------------------------------------------------------------------- */
 
 typedef struct eg_epoch_result {

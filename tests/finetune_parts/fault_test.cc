@@ -115,6 +115,29 @@ TEST_F(FaultParts, Evaluation)
     EachFails([&] { return eg_predict_dataset(m.get(), d.get(), 0, 9, nullptr, y.data()); });
 }
 
+TEST_F(FaultParts, PredictionOfAStream)
+{
+    const Model m(Build(Mlp(4, 3, "softmax")));
+    const std::string path = testing::TempDir() + "engram_fault_" + std::to_string(getpid()) + ".idx";
+    std::ofstream(path, std::ios::binary) << std::string("\0\0\x08\2\0\0\0\2\0\0\0\4", 12) + "12345678";
+    EachFails([&] {
+        eg_stream *s = nullptr;
+        int64_t rows = 0;
+        const auto count = [](void *user, const eg_rows *r) {
+            *static_cast<int64_t *>(user) += r->count;
+            return true;
+        };
+        eg_status status = eg_stream_open(&s, ctx, path.c_str(), EG_PART_ALL);
+        EXPECT_EQ(status == EG_OK, s != nullptr);
+        if (status == EG_OK)
+            status = eg_predict_stream(m.get(), s, nullptr, count, &rows);
+        EXPECT_EQ(status == EG_OK ? 2 : 0, rows);
+        eg_stream_free(s);
+        return status;
+    });
+    std::filesystem::remove(path);
+}
+
 TEST_F(FaultParts, Heads)
 {
     const Model m(Build(Mlp(4, 3, "softmax")));
