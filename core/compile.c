@@ -218,8 +218,12 @@ static eg_status prepare(egi_plan *p)
         if (node->dead)
             continue;
         egi_kernel *kernel = &p->kernels[p->n_kernels];
-        *kernel =
-            (egi_kernel){.op = node->op, .args = node->args, .t = p->t, .device = d, .threads = p->context->threads};
+        *kernel = (egi_kernel){.op = node->op,
+                               .args = node->args,
+                               .t = p->t,
+                               .device = d,
+                               .threads = p->context->threads,
+                               .inference = !p->training};
         EG_TRY(d->type->prepare(d, kernel));
         p->n_kernels++;
         if (kernel->scratch_bytes > p->scratch_bytes)

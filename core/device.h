@@ -25,9 +25,11 @@ struct egi_kernel {
     void (*destroy)(egi_device *device, egi_kernel *kernel); /* releases `state`; may be NULL */
     const egi_op *op;
     const void *args;    /* borrowed from the plan */
-    const egi_tensor *t; /* the plan's tensor table, indexed by egi_val; addresses are final */
+    const egi_tensor *t; /* the plan's tensor table, indexed by egi_val; addresses are final, but of inputs where
+                          * `inference` */
     egi_device *device;
     void *state;           /* the kernel's own, e.g. a oneDNN primitive with its memories */
+    bool inference;        /* of a plan that does not train: what is made of weights is worth keeping */
     bool slow;             /* set by the device's prepare: only the reference serves it */
     int threads;           /* of the context when it was prepared: no thread beyond may touch its scratch */
     size_t scratch_bytes;  /* wanted by prepare; the plan gives all kernels the same scratch memory */

@@ -1,6 +1,15 @@
 #include "core/ops/dense.h"
 #include "core/cpu/product.h"
 
+#define PACKED_MOST (1 << 22) /* floats of weights that are kept packed for inference, beside the weights themselves \
+                               */
+
+/* Weights as the product reads them. */
+typedef struct packed {
+    int64_t version; /* of the weights */
+    _Alignas(64) float w[];
+} packed;
+
 static egi_product dense_product(const egi_kernel *k)
 {
     const egi_dense *a = k->args;
@@ -47,8 +56,13 @@ static egi_product square_product(const egi_kernel *k)
 
 static eg_status run_dense(const egi_kernel *k, const egi_control *control)
 {
-    (void)control;
-    const egi_product p = dense_product(k);
+    packed *s = k->state;
+    egi_product p = dense_product(k);
+    if (s && s->version != control->weights_version) {
+        egi_cpu_product_pack(&p, s->w);
+        s->version = control->weights_version;
+    }
+    p.packed = s ? s->w : NULL;
     egi_cpu_multiply(k, &p, k->scratch);
     return EG_OK;
 }
@@ -80,10 +94,22 @@ static eg_status prepare(egi_kernel *out, egi_product (*product)(const egi_kerne
     return EG_OK;
 }
 
+static eg_status keep_packed(egi_device *device, egi_kernel *out)
+{
+    packed *s;
+    const egi_product p = dense_product(out);
+    const int64_t floats = egi_cpu_product_packed(&p);
+    if (!out->inference || floats == 0 || floats > PACKED_MOST)
+        return EG_OK;
+    EG_TRY(egi_cpu_state(&s, device, out, sizeof *s + (size_t)floats * sizeof *s->w));
+    s->version = -1; /* of no weights */
+    return EG_OK;
+}
+
 eg_status egi_cpu_dense(egi_device *device, egi_kernel *out)
 {
-    (void)device;
-    return prepare(out, dense_product, run_dense);
+    EG_TRY(prepare(out, dense_product, run_dense));
+    return keep_packed(device, out);
 }
 
 eg_status egi_cpu_gemm(egi_device *device, egi_kernel *out)

@@ -182,6 +182,52 @@ static void pack_across(const egi_product *p, int64_t l, int64_t k, int64_t j, i
             to[i * width + q] = q < n ? from[i + q * p->k] : 0;
 }
 
+static void pack_panel(const egi_product *p, int64_t l, int64_t k, int64_t j, int64_t n, int64_t width, float *to)
+{
+    (p->tb ? pack_across : pack_straight)(p, l, k, j, n, width, to);
+}
+
+/* Panels of columns [from, to): whole ones, then one of as few vectors as are wanted. */
+static int64_t panel_width(int64_t left)
+{
+    return left > EGI_LANES ? PANEL : EGI_LANES;
+}
+
+/* Columns of all panels of op(b). */
+static int64_t padded(const egi_product *p)
+{
+    const int64_t rest = p->n % PANEL;
+    return p->n - rest + (rest ? panel_width(rest) : 0);
+}
+
+static int64_t depths_of(const egi_product *p)
+{
+    return p->k > DEPTH ? (p->k + DEPTH - 1) / DEPTH : 1;
+}
+
+static bool is_direct(const egi_product *p)
+{
+    return p->m <= MAX_ROWS && !p->tb && !p->squared;
+}
+
+int64_t egi_cpu_product_packed(const egi_product *p)
+{
+    return is_direct(p) ? 0 : padded(p) * p->k;
+}
+
+/* Depth after depth, in it panel after panel. */
+void egi_cpu_product_pack(const egi_product *p, float *to)
+{
+    const int64_t depths = depths_of(p);
+    for (int64_t depth = 0; depth < depths; depth++) {
+        const int64_t l = p->k * depth / depths, k = p->k * (depth + 1) / depths - l;
+        for (int64_t j = 0, width; j < p->n; j += width, to += k * width) {
+            width = panel_width(p->n - j);
+            pack_panel(p, l, k, j, p->n - j < width ? p->n - j : width, width, to);
+        }
+    }
+}
+
 /* --- a piece ------------------------------------------------------------------------------------------------------ */
 
 /* The product cut into `rows` x `cols` blocks. */
@@ -190,12 +236,6 @@ typedef struct job {
     int64_t row_blocks, col_blocks, room;
     float *scratch; /* `room` floats a thread */
 } job;
-
-/* Panels of columns [from, to): whole ones, then one of as few vectors as are wanted. */
-static int64_t panel_width(int64_t left)
-{
-    return left > EGI_LANES ? PANEL : EGI_LANES;
-}
 
 /* Tiles whose columns end inside their last vector: by way of a copy, two at a time. */
 static void run_edge(egi_tile t, tile_fn fn, int64_t rows, int64_t cols)
@@ -282,15 +322,29 @@ static void pack_a(const egi_product *p, int64_t i, int64_t rows, int64_t l, int
     }
 }
 
-/* Rows [i, i + rows) of columns [col, col + cols), depth by depth. scratch: rows of op(a), then a panel of op(b), which
- * is used as soon as it is packed. */
+/* Columns [col, col + cols) of `e`'s rows, [l, l + k) in k: panel after panel, each used as soon as it is packed. */
+static void run_panels(const egi_product *p, egi_panels e, int64_t l, int64_t col, int64_t cols, float *panel)
+{
+    for (int64_t j = 0, width; j < cols; j += width, e.c += width) {
+        width = panel_width(cols - j);
+        e.cols = cols - j < width ? cols - j : width;
+        e.panels = panel;
+        if (p->packed)
+            e.panels = p->packed + l * padded(p) + e.k * (col + j);
+        else
+            pack_panel(p, l, e.k, col + j, e.cols, width, panel);
+        egi_cpu_multiply_panels(&e);
+    }
+}
+
+/* Rows [i, i + rows) of columns [col, col + cols), depth by depth. scratch: rows of op(a), then a panel of op(b). */
 static void run_rows(const egi_product *p, int64_t i, int64_t rows, int64_t col, int64_t cols, float *scratch)
 {
-    const int64_t depths = p->k > DEPTH ? (p->k + DEPTH - 1) / DEPTH : 1;
-    float *panel = scratch + ROWS * DEPTH;
+    const int64_t depths = depths_of(p);
     for (int64_t depth = 0; depth < depths; depth++) {
         const int64_t l = p->k * depth / depths, k = p->k * (depth + 1) / depths - l;
-        egi_panels e = {.panels = panel, .rows = rows, .ldc = p->n, .k = k, .add = depth > 0 || p->accumulate};
+        egi_panels e = {.rows = rows, .ldc = p->n, .k = k, .add = depth > 0 || p->accumulate};
+        e.c = p->c + i * p->n + col;
         e.row = p->ta ? 1 : p->k;
         e.col = p->ta ? p->m : 1;
         e.next = MAX_ROWS * e.row;
@@ -302,13 +356,7 @@ static void run_rows(const egi_product *p, int64_t i, int64_t rows, int64_t col,
             e.col = p->ta ? MAX_ROWS : 1;
             e.next = MAX_ROWS * k;
         }
-        for (int64_t j = 0, width; j < cols; j += width) {
-            width = panel_width(cols - j);
-            e.cols = cols - j < width ? cols - j : width;
-            e.c = p->c + i * p->n + col + j;
-            (p->tb ? pack_across : pack_straight)(p, l, k, col + j, e.cols, width, panel);
-            egi_cpu_multiply_panels(&e);
-        }
+        run_panels(p, e, l, col, cols, scratch + ROWS * DEPTH);
     }
     finish_rows(p, p->c + i * p->n + col, rows, col, cols);
 }
@@ -365,11 +413,6 @@ static void run_direct(const egi_product *p, int64_t col, int64_t cols)
         }
     }
     finish_rows(p, p->c + col, rows, col, cols);
-}
-
-static bool is_direct(const egi_product *p)
-{
-    return p->m <= MAX_ROWS && !p->tb && !p->squared;
 }
 
 static void run_piece(void *arg, int64_t piece, int thread)

@@ -10,6 +10,7 @@ typedef struct egi_product {
     bool ta, tb, accumulate, squared;
     int64_t m, n, k;
     const float *a, *b;
+    const float *packed; /* op(b) as egi_cpu_product_pack() left it; or NULL */
     float *c;
     egi_finish finish; /* of c */
 } egi_product;
@@ -20,6 +21,11 @@ int64_t egi_cpu_product_scratch(const egi_kernel *kernel, const egi_product *pro
 /** Multiplies, by the kernel's team. An element's value depends on its row of op(a) and column of op(b) only: not on m,
  * n, or the number of threads. */
 void egi_cpu_multiply(const egi_kernel *kernel, const egi_product *product, float *scratch);
+
+/** What is multiplied many times can be packed once: floats that takes (0: not worth it for so few rows), and how. Not
+ * of squares. */
+int64_t egi_cpu_product_packed(const egi_product *product);
+void egi_cpu_product_pack(const egi_product *product, float *to);
 
 /** c = a b (+ c where `add`) for `rows` rows whose elements lie `row` and `col` floats apart, b: (k, cols) in panels as
  * `panels`: groups of 16 columns, each (k, 16), the last maybe (k, 8); cols in whole vectors of 8. By the calling

@@ -157,17 +157,17 @@ TEST(Graph, PredictionsFollowTheWeights)
         int x;
         ASSERT_OK(egi_model_add_input(net.m, &in, &x));
         finish(net, {net.call(net.layer(name, config), {x})});
-        std::vector<float> xs((size_t)(3 * egi_shape_count(&in)), 1.0f), before(3 * 64 * 36), after(before.size());
+        std::vector<float> xs((size_t)(9 * egi_shape_count(&in)), 1.0f), before(9 * 64 * 36), after(before.size());
         const float *inputs[] = {xs.data()};
         float *first[] = {before.data()}, *second[] = {after.data()};
         net.set(1, std::vector<double>(64));
-        ASSERT_OK(eg_model_predict(net.m, inputs, 3, first));
+        ASSERT_OK(eg_model_predict(net.m, inputs, 9, first));
         EXPECT_GT(std::fabs(before[0]), 1e-3);
         std::vector<double> kernel = net.get(0);
         for (double &v : kernel)
             v *= 2;
         net.set(0, kernel);
-        ASSERT_OK(eg_model_predict(net.m, inputs, 3, second));
+        ASSERT_OK(eg_model_predict(net.m, inputs, 9, second));
         for (size_t i = 0; i < before.size(); i++)
             ASSERT_NEAR(2 * before[i], after[i], 1e-4) << name;
     }

@@ -80,6 +80,34 @@ TEST(Product, ARowDoesNotDependOnTheOthers)
         }
 }
 
+// What is packed once gives the bits of what is packed on the way, however the work is cut.
+TEST(Product, PackedBeforehandIsTheSame)
+{
+    for (int threads : {1, 3}) {
+        Team team(threads);
+        for (int64_t m : {7, 50, 400})
+            for (int64_t n : {1, 8, 10, 16, 27, 200})
+                for (int64_t k : {1, 84, 401, 900})
+                    for (bool transposed : {false, true}) {
+                        const std::vector<float> a = numbers(m * k, 1), b = numbers(k * n, 2);
+                        egi_product p{};
+                        p.m = m;
+                        p.n = n;
+                        p.k = k;
+                        p.tb = transposed;
+                        p.a = a.data();
+                        p.b = b.data();
+                        const std::vector<float> once = team.multiply(p);
+                        std::vector<float> packed((size_t)egi_cpu_product_packed(&p));
+                        egi_cpu_product_pack(&p, packed.data());
+                        p.packed = packed.data();
+                        p.b = nullptr;
+                        ASSERT_EQ(once, team.multiply(p))
+                            << m << " x " << n << " x " << k << " transposed " << transposed;
+                    }
+    }
+}
+
 // Sizes around those of tiles, panels, blocks and depths, in every layout, against sums in double.
 TEST(Product, EverySizeAndLayout)
 {
