@@ -440,6 +440,25 @@ TEST(Frozen, WhatDoesNotFitRunsEveryStepAndSaysSo)
     EXPECT_TRUE(says(enough, "150 x 3,200 floats, 1.9 MB")) << enough.lines;
 }
 
+// Rows of 1,728 floats of 150 examples are 1,036,800 bytes; where training examples select, they are counted once.
+TEST(Frozen, AMegabyteIsAMillionBytesAndNoRowIsCountedTwice)
+{
+    const Build build = [](Model &out, eg_context *c) {
+        Model::chain(out, c, EGI_F32, EGI_SHAPE(8, 8, 2), R"([
+            {"class_name":"Conv2D","config":{"name":"c1","filters":27,"kernel_size":1}},
+            {"class_name":"Flatten","config":{"name":"flat"}},
+            {"class_name":"Dense","config":{"name":"head","units":3,"activation":"softmax"}}])");
+    };
+    const Settings all = {{"finetune.freeze", "c1"}, {"remember.method", "none"}, {"data.validation", "0"}};
+    Settings one = all, two = all;
+    one.push_back({"finetune.cache_mb", "1"});
+    two.push_back({"finetune.cache_mb", "2"});
+    EXPECT_EQ(EG_ERR_CONFIG, run(build, "on", one).status);
+    const Outcome fits = run(build, "on", two);
+    EXPECT_EQ(EG_OK, fits.status) << fits.message;
+    EXPECT_TRUE(says(fits, "150 x 1,728 floats, 1.0 MB")) << fits.lines;
+}
+
 TEST(Frozen, OnIsRefusedWhereNothingIsFrozen)
 {
     const Outcome on = run(convNet, "on", {{"finetune.freeze", "none"}}), off = run(convNet, "auto", {});
@@ -451,13 +470,17 @@ TEST(Frozen, OnIsRefusedWhereNothingIsFrozen)
 
 TEST(Frozen, AutoLeavesItWhereNoExampleIsMetTwice)
 {
-    for (const Settings &once : {Settings{{"finetune.freeze", "c?"}, {"finetune.epochs", "1"}},
-                                 Settings{{"finetune.freeze", "c?"}, {"finetune.max_steps", "5"}}}) {
+    // 150 examples in batches of 16: ten steps an epoch
+    const Settings one_epoch = {{"finetune.freeze", "c?"}, {"data.validation", "0"}, {"finetune.max_steps", "10"}},
+                   a_step_more = {{"finetune.freeze", "c?"}, {"data.validation", "0"}, {"finetune.max_steps", "11"}};
+    for (const Settings &once : {Settings{{"finetune.freeze", "c?"}, {"finetune.epochs", "1"}}, one_epoch}) {
         const Outcome o = run(convNet, "auto", once);
         EXPECT_TRUE(says(o, "frozen  run in every step: no example is met twice\n")) << o.lines;
     }
-    const Outcome more = run(convNet, "auto", {{"finetune.freeze", "c?"}, {"finetune.epochs", "2"}});
-    EXPECT_TRUE(says(more, "5 of 6 layers run once")) << more.lines;
+    for (const Settings &twice : {Settings{{"finetune.freeze", "c?"}, {"finetune.epochs", "2"}}, a_step_more}) {
+        const Outcome o = run(convNet, "auto", twice);
+        EXPECT_TRUE(says(o, "5 of 6 layers run once")) << o.lines;
+    }
 }
 
 TEST(Frozen, DoublesAreNotKeptAsFloats)

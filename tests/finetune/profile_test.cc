@@ -128,6 +128,7 @@ TEST(Profile, JoinsBatchesOfTwoSizes)
     EXPECT_EQ(22, p->steps);
     EXPECT_EQ(1080, p->examples);
     EXPECT_EQ(50, p->batch);
+    EXPECT_NEAR(p->seconds / 1080 * 50, p->step_seconds, 1e-9) << "of a whole batch";
     EXPECT_EQ(22, row(p, "dense", "head")->calls);
     EXPECT_EQ(2.0 * 24 * 4 * 1080, row(p, "dense", "head")->flops) << "two old and two new classes";
     expect_adds_up(p);
@@ -186,6 +187,11 @@ TEST(Bench, MeasuresATrainingAndInferenceAndLeavesTheModelAlone)
             EXPECT_EQ(out.p->steps, r->calls);
             EXPECT_NEAR(r->flops / r->seconds / 1e11, eg_profile_share(out.p, r), 1e-12);
             EXPECT_EQ(training, out.p->rows[out.p->n_rows - 1].phase == EG_PHASE_UPDATE);
+            if (training) { // no product: a share of the memory's rate
+                r = row(out.p, "adam", "");
+                EXPECT_EQ(0, r->flops);
+                EXPECT_NEAR(r->bytes / r->seconds / 1e10, eg_profile_share(out.p, r), 1e-12);
+            }
         }
     }
     EXPECT_EQ(before, w.model.bytes());
