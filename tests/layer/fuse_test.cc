@@ -136,6 +136,15 @@ int norm_of_a_sum(Net &net, int image)
     return norm(net, add(net, net.call(net.layer("Conv2D", kFirst), {image}), image));
 }
 
+// Somebody else reads what is pooled.
+int pooled_and_read(Net &net, int image)
+{
+    const int y = net.call(net.layer("Conv2D", kFirst), {image});
+    const int pooled = net.call(net.layer("MaxPooling2D", "{}"), {y});
+    const int left = dense(net, net.call(net.layer("Flatten", "{}"), {pooled}));
+    return add(net, left, dense(net, net.call(net.layer("Flatten", "{}"), {y})));
+}
+
 // A forward pass without gradients, as prediction runs it.
 class Forward
 {
@@ -210,6 +219,13 @@ TEST(Fusing, ABatchNormOfASumIsNotFolded)
     const Context context;
     Forward apart(context, EGI_F64, false, norm_of_a_sum), fused(context, EGI_F64, true, norm_of_a_sum);
     EXPECT_LT(difference(fused.run(1), apart.run(1)), 1e-12);
+}
+
+TEST(Fusing, WhatOthersReadIsStoredThoughItIsPooled)
+{
+    const Context context;
+    Forward apart(context, EGI_F32, false, pooled_and_read), fused(context, EGI_F32, true, pooled_and_read);
+    EXPECT_LT(difference(fused.run(1), apart.run(1)), 1e-5);
 }
 
 TEST(Fusing, FoldingCountsAsWorkOfTheLayerWhoseWeightsItFolds)
