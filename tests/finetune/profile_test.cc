@@ -197,6 +197,29 @@ TEST(Bench, MeasuresATrainingAndInferenceAndLeavesTheModelAlone)
     EXPECT_EQ(before, w.model.bytes());
 }
 
+// Folded weights are made where the convolution was, which runs where the batch norm was: another layer is in between.
+TEST(Bench, OperationsOfALayerStandTogetherWhereverTheyRun)
+{
+    Context context;
+    Graph g;
+    g.start(context.c);
+    const int image = g.input(EGI_SHAPE(8, 8, 2)), a = g.conv("a", 5, image), b = g.conv("b", 5, image);
+    const int sum = g.call("Add", R"("name":"sum")", {g.norm("na", a), g.norm("nb", b)});
+    g.finish({g.head("head", 3, g.call("GlobalAveragePooling2D", R"("name":"pool")", {sum}))});
+    Model owner;
+    owner.m = g.m;
+    Profile out;
+    const eg_peak peak = {1e11, 1e10};
+    eg_bench_options o = EG_BENCH_OPTIONS_INIT;
+    o.batch = 4;
+    o.seconds = 0.01;
+    o.peak = &peak;
+    ASSERT_OK(eg_bench(&out.p, owner.m, &o));
+    expect_grouped(out.p);
+    for (const char *layer : {"a", "b"})
+        EXPECT_EQ(row(out.p, "batchnorm_fold", layer) + 1, row(out.p, "conv2d", layer));
+}
+
 TEST(Bench, TakesTheBatchAndTheOptimizerOfTheConfiguration)
 {
     World w;
