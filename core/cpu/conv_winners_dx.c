@@ -130,16 +130,13 @@ static void add_sample(const winners *s, const float *packed, const egi_winner *
         }
 }
 
-/* The image without its border. */
+/* The image without its border: with a stride of 1 the frame holds all of it. */
 static void copy_out(const winners *s, const float *frame, float *dx)
 {
     const egi_direct_frame *f = &s->frame;
-    const int64_t rows = f->h < f->ph - f->top ? f->h : f->ph - f->top;
-    const int64_t cols = f->w < f->pw - f->left ? f->w : f->pw - f->left;
-    memset(dx, 0, (size_t)(f->h * f->w * f->c) * sizeof *dx);
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = 0; i < f->h; i++)
         memcpy(dx + i * f->w * f->c, frame + ((f->top + i) * f->pw + f->left) * f->c,
-               (size_t)(cols * f->c) * sizeof *dx);
+               (size_t)(f->w * f->c) * sizeof *dx);
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------ */

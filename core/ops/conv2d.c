@@ -247,6 +247,7 @@ static const egi_op_case cases[] = {
     CASE(same5_tanh, 0, 2, 6, 5, 6, 5, 5, 6, 13, 6, 5),
     CASE(leaky, 0, 2, 5, 5, 2, 2, 2, 2, 3, 4, 4),
     CASE(valid, 0, 2, 4, 5, 9, 1, 1, 9, 11, 4, 5),
+    CASE(valid, 0, 3, 7, 9, 9, 1, 1, 9, 19, 7, 9), /* two blocks of rows of a product */
     CASE(stride2_sigmoid, 1 << 2, 2, 9, 9, 8, 3, 3, 8, 8, 5, 5),
     CASE(stride2_relu, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),
     CASE(depthwise, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),

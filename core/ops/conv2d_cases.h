@@ -28,5 +28,9 @@
 #define EGI_CONV_GAPS    EGI_CONV_GEOMETRY(2, 1, 1, 0, 2, 1, 1), EGI_CONV_POOL(7, 8, 1, 2, 3, 3, 0, 0)
 #define EGI_CONV_APART   EGI_CONV_STRIDE2, EGI_CONV_POOL(4, 6, 2, 2, 2, 2, 0, 0)
 #define EGI_CONV_SMALL   EGI_CONV_GEOMETRY(1, 1, 2, 1, 1, 1, 1), EGI_CONV_POOL(1, 1, 1, 1, 1, 1, 0, 0)
+/* Pooling begins before the edge and ends inside. */
+#define EGI_CONV_SHORT EGI_CONV_SAME3, EGI_CONV_POOL(8, 8, 2, 2, 2, 2, 1, 1)
+/* Holes in the kernel's rows. */
+#define EGI_CONV_SPREAD EGI_CONV_GEOMETRY(1, 1, 1, 2, 1, 2, 1), EGI_CONV_POOL(8, 8, 2, 2, 2, 2, 0, 0)
 
 #endif

@@ -115,7 +115,8 @@ static const egi_op_case cases[] = {
     POOLED(LENET2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(ODD, 2, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
     POOLED(EDGES, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5), /* an index may say a place outside */
     POOLED(OVERLAP, 0, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(GAPS, 0, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),
-    POOLED(SMALL, 0, 1, 1, 1, 1, 1, 5, 3, 1, 1, 1),
+    POOLED(SMALL, 0, 1, 1, 1, 1, 1, 5, 3, 1, 1, 1),     POOLED(SHORT, 0, 4, 2, 8, 8, 2, 3, 3, 6, 4, 4),
+    POOLED(SPREAD, 0, 4, 2, 8, 8, 2, 3, 3, 6, 4, 4),
 };
 
 const egi_op egi_op_conv2d_dw = {

@@ -86,6 +86,7 @@ static const egi_op_case cases[] = {
     POOLED(LENET2, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(ODD, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
     POOLED(EDGES, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5),    POOLED(OVERLAP, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),
     POOLED(GAPS, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),    POOLED(APART, 4, 1, 8, 12, 5, 2, 2, 6, 2, 3), /* no border */
+    POOLED(SHORT, 4, 2, 8, 8, 2, 3, 3, 6, 4, 4),     POOLED(SPREAD, 4, 2, 8, 8, 2, 3, 3, 6, 4, 4),
 };
 
 const egi_op egi_op_conv2d_dx = {

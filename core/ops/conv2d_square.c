@@ -76,7 +76,8 @@ static const egi_op_case cases[] = {
     CASE(STRIDE2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),    CASE(STRIDE23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
     CASE(DILATED, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(GROUPED, 0, 3, 5, 5, 6, 3, 3, 3, 4, 5, 5),
     POOLED(LENET2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(EDGES, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5),
-    POOLED(OVERLAP, 2, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),
+    POOLED(OVERLAP, 2, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(SHORT, 0, 4, 3, 8, 8, 2, 3, 3, 6, 4, 4),
+    POOLED(SPREAD, 0, 4, 3, 8, 8, 2, 3, 3, 6, 4, 4),
 };
 
 const egi_op egi_op_conv2d_square = {

@@ -67,6 +67,24 @@ TEST_F(CliBench, GivesTheFieldsThatScriptsRead)
     json_decref(j);
 }
 
+TEST_F(CliBench, MeasuresTheUsualBatchesOnAllThreadsThenOnOne)
+{
+    const Ran r = Run("bench " + model_ + " --infer --seconds 0.01 --json");
+    ASSERT_EQ(0, r.code) << r.err;
+    json_t *j = json_loads(r.out.c_str(), 0, nullptr);
+    ASSERT_TRUE(j) << r.out;
+    const json_t *list = json_object_get(j, "measurements");
+    const double threads = Number(json_array_get(list, 0), "threads");
+    ASSERT_EQ(threads > 1 ? 6u : 3u, json_array_size(list));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *m = json_array_get(list, i);
+        EXPECT_STREQ("inference", json_string_value(json_object_get(m, "what"))) << i;
+        EXPECT_EQ(std::vector<int>({1, 32, 256})[i % 3], Number(m, "batch")) << i;
+        EXPECT_EQ(i < 3 ? threads : 1, Number(m, "threads")) << i;
+    }
+    json_decref(j);
+}
+
 TEST_F(CliBench, RefusesWithItsOwnCodes)
 {
     ExpectRefused(Run("bench"), 2, "too few paths");
@@ -76,6 +94,7 @@ TEST_F(CliBench, RefusesWithItsOwnCodes)
     ExpectRefused(Run("bench " + model_ + " --batch 99999999999999999999"), 2, "--batch");
     ExpectRefused(Run("bench " + model_ + " --seconds soon"), 2, "soon");
     ExpectRefused(Run("bench " + model_ + " --seconds nan"), 2, "nan");
+    ExpectRefused(Run("bench " + model_ + " --seconds 3601"), 2, "3601");
     ExpectRefused(Run("bench " + model_ + " --train --infer"), 2, "--infer");
     ExpectRefused(Run("bench " + model_ + " --data a --data b"), 2, "--data");
     ExpectRefused(Run("bench " + model_ + " --data absent/"), 3, "absent");

@@ -14,6 +14,7 @@ TEST_F(Cli, ASignalStopsTheRunAndLeavesOlderFilesWhole)
     for (int delay : {30, 150, 0}) {                     // 0: when an epoch has ended
         const pid_t child = fork();
         if (child == 0) {
+            signal(SIGINT, SIG_DFL); // a shell's background jobs inherit that it is ignored
             FILE *to = freopen(At("live").c_str(), "w", stdout);
             to = freopen("/dev/null", "w", stderr);
             (void)to;
@@ -64,6 +65,7 @@ TEST_F(Cli, ASecondSignalDoesNotWait)
 {
     const pid_t child = fork();
     if (child == 0) {
+        signal(SIGINT, SIG_DFL);
         FILE *to = freopen("/dev/null", "w", stdout);
         (void)to;
         execl(engram_.c_str(), "engram", "doctor", static_cast<char *>(nullptr));

@@ -12,57 +12,6 @@ namespace
 
 // --- networks -------------------------------------------------------------------------------------------------------
 
-// Hands out layers of a graph by Keras' class and config.
-struct Graph {
-    eg_model *m = nullptr;
-    void start(eg_context *c, egi_dtype dtype = EGI_F32)
-    {
-        ASSERT_OK(egi_model_create(&m, c, dtype, 3));
-    }
-    int input(const egi_shape &shape)
-    {
-        int t = -1;
-        EXPECT_OK(egi_model_add_input(m, &shape, &t));
-        return t;
-    }
-    int call(const char *type, const std::string &config, const std::vector<int> &in)
-    {
-        Json j{"{" + config + "}"};
-        int layer = -1, out = -1;
-        EXPECT_OK(egi_model_add_layer(m, egi_layer_type_find(type), j.j, nullptr, &layer));
-        EXPECT_OK(egi_model_call(m, layer, in.data(), (int)in.size(), -1, &out));
-        return out;
-    }
-    int conv(const char *name, int filters, int in)
-    {
-        return call("Conv2D",
-                    std::string("\"name\":\"") + name + "\",\"filters\":" + std::to_string(filters) +
-                        ",\"kernel_size\":3,\"padding\":\"same\"",
-                    {in});
-    }
-    int norm(const char *name, int in)
-    {
-        return call("BatchNormalization", std::string("\"name\":\"") + name + "\"", {in});
-    }
-    int relu(int in)
-    {
-        return call("Activation", R"("activation":"relu")", {in});
-    }
-    int head(const char *name, int classes, int in)
-    {
-        return call("Dense",
-                    std::string("\"name\":\"") + name +
-                        "\",\"activation\":\"softmax\",\"units\":" + std::to_string(classes),
-                    {in});
-    }
-    void finish(const std::vector<int> &outputs)
-    {
-        for (const int t : outputs)
-            ASSERT_OK(egi_model_add_output(m, t));
-        ASSERT_OK(egi_model_finish(m));
-    }
-};
-
 const char kConvNet[] = R"([
     {"class_name":"Conv2D","config":{"name":"c1","filters":6,"kernel_size":3,"activation":"relu"}},
     {"class_name":"MaxPooling2D","config":{"name":"p1"}},
@@ -324,6 +273,28 @@ TEST(Cut, AnInputMayPassBesideTheFront)
     egi_cut_release(&cut);
 }
 
+// An output that no operation makes, such as a reshape of an input, is the back's to give.
+TEST(Cut, AReshapeThatIsAnOutputStaysBehind)
+{
+    Context context;
+    Graph g;
+    g.start(context.c);
+    const int image = g.input(EGI_SHAPE(8, 8, 2)), flat = g.call("Flatten", R"("name":"flat")", {image});
+    const int seen = g.call("GlobalAveragePooling2D", R"("name":"pool")", {g.conv("c", 5, image)});
+    g.finish({g.head("head", 2, seen), flat});
+    Model owner;
+    owner.m = g.m;
+    owner.m->layers[egi_model_find_layer(owner.m, "c")].frozen = true;
+    egi_cut cut;
+    ASSERT_OK(egi_cut_find(&cut, owner.m, EGI_DIM_MAX));
+    EXPECT_EQ(2, cut.front.n_calls) << "the convolution and its pooling";
+    bool behind = false;
+    for (int64_t i = 0; i < cut.back.n_calls; i++)
+        behind = behind || cut.back.calls[i].out == flat;
+    EXPECT_TRUE(behind);
+    egi_cut_release(&cut);
+}
+
 // --- the same run ---------------------------------------------------------------------------------------------------
 
 // Convolutions, pools and norms make the same bits of an example in any batch, so nothing at all may differ.
@@ -440,6 +411,25 @@ TEST(Frozen, WhatDoesNotFitRunsEveryStepAndSaysSo)
     EXPECT_TRUE(says(enough, "150 x 3,200 floats, 1.9 MB")) << enough.lines;
 }
 
+// Rows of 1,728 floats of 150 examples are 1,036,800 bytes; where training examples select, they are counted once.
+TEST(Frozen, AMegabyteIsAMillionBytesAndNoRowIsCountedTwice)
+{
+    const Build build = [](Model &out, eg_context *c) {
+        Model::chain(out, c, EGI_F32, EGI_SHAPE(8, 8, 2), R"([
+            {"class_name":"Conv2D","config":{"name":"c1","filters":27,"kernel_size":1}},
+            {"class_name":"Flatten","config":{"name":"flat"}},
+            {"class_name":"Dense","config":{"name":"head","units":3,"activation":"softmax"}}])");
+    };
+    const Settings all = {{"finetune.freeze", "c1"}, {"remember.method", "none"}, {"data.validation", "0"}};
+    Settings one = all, two = all;
+    one.push_back({"finetune.cache_mb", "1"});
+    two.push_back({"finetune.cache_mb", "2"});
+    EXPECT_EQ(EG_ERR_CONFIG, run(build, "on", one).status);
+    const Outcome fits = run(build, "on", two);
+    EXPECT_EQ(EG_OK, fits.status) << fits.message;
+    EXPECT_TRUE(says(fits, "150 x 1,728 floats, 1.0 MB")) << fits.lines;
+}
+
 TEST(Frozen, OnIsRefusedWhereNothingIsFrozen)
 {
     const Outcome on = run(convNet, "on", {{"finetune.freeze", "none"}}), off = run(convNet, "auto", {});
@@ -451,13 +441,17 @@ TEST(Frozen, OnIsRefusedWhereNothingIsFrozen)
 
 TEST(Frozen, AutoLeavesItWhereNoExampleIsMetTwice)
 {
-    for (const Settings &once : {Settings{{"finetune.freeze", "c?"}, {"finetune.epochs", "1"}},
-                                 Settings{{"finetune.freeze", "c?"}, {"finetune.max_steps", "5"}}}) {
+    // 150 examples in batches of 16: ten steps an epoch
+    const Settings one_epoch = {{"finetune.freeze", "c?"}, {"data.validation", "0"}, {"finetune.max_steps", "10"}},
+                   a_step_more = {{"finetune.freeze", "c?"}, {"data.validation", "0"}, {"finetune.max_steps", "11"}};
+    for (const Settings &once : {Settings{{"finetune.freeze", "c?"}, {"finetune.epochs", "1"}}, one_epoch}) {
         const Outcome o = run(convNet, "auto", once);
         EXPECT_TRUE(says(o, "frozen  run in every step: no example is met twice\n")) << o.lines;
     }
-    const Outcome more = run(convNet, "auto", {{"finetune.freeze", "c?"}, {"finetune.epochs", "2"}});
-    EXPECT_TRUE(says(more, "5 of 6 layers run once")) << more.lines;
+    for (const Settings &twice : {Settings{{"finetune.freeze", "c?"}, {"finetune.epochs", "2"}}, a_step_more}) {
+        const Outcome o = run(convNet, "auto", twice);
+        EXPECT_TRUE(says(o, "5 of 6 layers run once")) << o.lines;
+    }
 }
 
 TEST(Frozen, DoublesAreNotKeptAsFloats)
@@ -508,5 +502,37 @@ TEST(Cache, RowsAreTheFrontsOutputsAndAreMadeOnce)
     EXPECT_EQ(first, ((float *)egi_cache_sources(cache)[0].data->x[0])[again[0].index * 36]);
     egi_item stranger = {1, 0};
     EXPECT_EQ(EG_ERR_INTERNAL, egi_cache_items(cache, &stranger, 1));
+    egi_cache_free(cache);
+}
+
+TEST(Cache, WhatExamplesAreComparedWithGoesWithTheirRows)
+{
+    Halves h;
+    h.make(convNet, {{"finetune.freeze", "c?"}});
+    Dataset data;
+    images(data, h.context.c, "a", 30, 1);
+    const int64_t width = 3;
+    data.d->target_shape = EGI_SHAPE(width);
+    ASSERT_OK(egi_alloc(&data.d->targets, h.context.c, 30 * width, sizeof(float)));
+    ASSERT_OK(egi_alloc(&data.d->weights, h.context.c, 30, sizeof(float)));
+    for (int64_t i = 0; i < 30; i++) {
+        data.d->weights[i] = (float)i;
+        for (int64_t j = 0; j < width; j++)
+            data.d->targets[i * width + j] = (float)(100 * i + j);
+    }
+    const egi_source source = {data.d, nullptr, nullptr, 0, nullptr};
+    const std::vector<int64_t> train = {3, 29, 7};
+    const egi_cache_need need = {train.data(), nullptr, 3, 0};
+    egi_cache *cache;
+    ASSERT_OK(egi_cache_create(&cache, &h.cut, &source, 1, &need, 8, 4));
+    std::vector<egi_item> items = {{29, 0}, {3, 0}, {7, 0}};
+    const std::vector<egi_item> asked = items;
+    ASSERT_OK(egi_cache_items(cache, items.data(), 3));
+    const eg_dataset *rows = egi_cache_sources(cache)[0].data;
+    for (size_t i = 0; i < items.size(); i++) {
+        EXPECT_EQ((float)asked[i].index, rows->weights[items[i].index]);
+        for (int64_t j = 0; j < width; j++)
+            EXPECT_EQ((float)(100 * asked[i].index + j), rows->targets[items[i].index * width + j]);
+    }
     egi_cache_free(cache);
 }

@@ -128,6 +128,7 @@ TEST(Profile, JoinsBatchesOfTwoSizes)
     EXPECT_EQ(22, p->steps);
     EXPECT_EQ(1080, p->examples);
     EXPECT_EQ(50, p->batch);
+    EXPECT_NEAR(p->seconds / 1080 * 50, p->step_seconds, 1e-9) << "of a whole batch";
     EXPECT_EQ(22, row(p, "dense", "head")->calls);
     EXPECT_EQ(2.0 * 24 * 4 * 1080, row(p, "dense", "head")->flops) << "two old and two new classes";
     expect_adds_up(p);
@@ -186,9 +187,37 @@ TEST(Bench, MeasuresATrainingAndInferenceAndLeavesTheModelAlone)
             EXPECT_EQ(out.p->steps, r->calls);
             EXPECT_NEAR(r->flops / r->seconds / 1e11, eg_profile_share(out.p, r), 1e-12);
             EXPECT_EQ(training, out.p->rows[out.p->n_rows - 1].phase == EG_PHASE_UPDATE);
+            if (training) { // no product: a share of the memory's rate
+                r = row(out.p, "adam", "");
+                EXPECT_EQ(0, r->flops);
+                EXPECT_NEAR(r->bytes / r->seconds / 1e10, eg_profile_share(out.p, r), 1e-12);
+            }
         }
     }
     EXPECT_EQ(before, w.model.bytes());
+}
+
+// Folded weights are made where the convolution was, which runs where the batch norm was: another layer is in between.
+TEST(Bench, OperationsOfALayerStandTogetherWhereverTheyRun)
+{
+    Context context;
+    Graph g;
+    g.start(context.c);
+    const int image = g.input(EGI_SHAPE(8, 8, 2)), a = g.conv("a", 5, image), b = g.conv("b", 5, image);
+    const int sum = g.call("Add", R"("name":"sum")", {g.norm("na", a), g.norm("nb", b)});
+    g.finish({g.head("head", 3, g.call("GlobalAveragePooling2D", R"("name":"pool")", {sum}))});
+    Model owner;
+    owner.m = g.m;
+    Profile out;
+    const eg_peak peak = {1e11, 1e10};
+    eg_bench_options o = EG_BENCH_OPTIONS_INIT;
+    o.batch = 4;
+    o.seconds = 0.01;
+    o.peak = &peak;
+    ASSERT_OK(eg_bench(&out.p, owner.m, &o));
+    expect_grouped(out.p);
+    for (const char *layer : {"a", "b"})
+        EXPECT_EQ(row(out.p, "batchnorm_fold", layer) + 1, row(out.p, "conv2d", layer));
 }
 
 TEST(Bench, TakesTheBatchAndTheOptimizerOfTheConfiguration)

@@ -131,6 +131,57 @@ struct Model {
     }
 };
 
+// Hands out layers of a graph by Keras' class and config.
+struct Graph {
+    eg_model *m = nullptr;
+    void start(eg_context *c, egi_dtype dtype = EGI_F32)
+    {
+        ASSERT_OK(egi_model_create(&m, c, dtype, 3));
+    }
+    int input(const egi_shape &shape)
+    {
+        int t = -1;
+        EXPECT_OK(egi_model_add_input(m, &shape, &t));
+        return t;
+    }
+    int call(const char *type, const std::string &config, const std::vector<int> &in)
+    {
+        Json j{"{" + config + "}"};
+        int layer = -1, out = -1;
+        EXPECT_OK(egi_model_add_layer(m, egi_layer_type_find(type), j.j, nullptr, &layer));
+        EXPECT_OK(egi_model_call(m, layer, in.data(), (int)in.size(), -1, &out));
+        return out;
+    }
+    int conv(const char *name, int filters, int in)
+    {
+        return call("Conv2D",
+                    std::string("\"name\":\"") + name + "\",\"filters\":" + std::to_string(filters) +
+                        ",\"kernel_size\":3,\"padding\":\"same\"",
+                    {in});
+    }
+    int norm(const char *name, int in)
+    {
+        return call("BatchNormalization", std::string("\"name\":\"") + name + "\"", {in});
+    }
+    int relu(int in)
+    {
+        return call("Activation", R"("activation":"relu")", {in});
+    }
+    int head(const char *name, int classes, int in)
+    {
+        return call("Dense",
+                    std::string("\"name\":\"") + name +
+                        "\",\"activation\":\"softmax\",\"units\":" + std::to_string(classes),
+                    {in});
+    }
+    void finish(const std::vector<int> &outputs)
+    {
+        for (const int t : outputs)
+            ASSERT_OK(egi_model_add_output(m, t));
+        ASSERT_OK(egi_model_finish(m));
+    }
+};
+
 struct Dataset {
     eg_dataset *d = nullptr;
     Dataset() = default;

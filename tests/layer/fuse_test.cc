@@ -68,6 +68,12 @@ const Residual residuals[] = {
          const int y = norm(net, dense(net, x));
          return add(net, y, y);
      }},
+    {"a sum of a sum", 1, 0, [](Net &net, int x) { return add(net, add(net, norm(net, dense(net, x)), x), x); }},
+    {"an input that the way back reads again", 0, 0,
+     [](Net &net, int x) {
+         const int y = dense(net, x), side = dense(net, y);
+         return dense(net, relu(net, add(net, norm(net, y), side)));
+     }},
     {"statistics that a later call moves", 1, 0,
      [](Net &net, int x) {
          const int shared = net.layer("BatchNormalization", "{\"name\": \"shared\", \"momentum\": 0.75}");
@@ -111,23 +117,43 @@ void expect_same(const Residual &k, bool training)
 
 } // namespace
 
+const char kFirst[] = "{\"filters\": 8, \"kernel_size\": 5, \"padding\": \"same\", \"use_bias\": false}";
+
+int residual_net(Net &net, int image)
+{
+    const char *conv = "{\"filters\": 16, \"kernel_size\": 3, \"padding\": \"same\"}";
+    const int a = norm(net, net.call(net.layer("Conv2D", kFirst), {image}));
+    const int b = relu(net, add(net, a, image));
+    const int c = norm(net, net.call(net.layer("Conv2D", conv), {b}));
+    const int side = net.call(net.layer("Conv2D", "{\"filters\": 16, \"kernel_size\": 1}"), {b});
+    const int d = relu(net, add(net, c, side));
+    return relu(net, norm(net, dense(net, net.call(net.layer("Flatten", "{}"), {d}))));
+}
+
+// The sum becomes part of the convolution, whose weights alone cannot do what the batch norm does to both.
+int norm_of_a_sum(Net &net, int image)
+{
+    return norm(net, add(net, net.call(net.layer("Conv2D", kFirst), {image}), image));
+}
+
+// Somebody else reads what is pooled.
+int pooled_and_read(Net &net, int image)
+{
+    const int y = net.call(net.layer("Conv2D", kFirst), {image});
+    const int pooled = net.call(net.layer("MaxPooling2D", "{}"), {y});
+    const int left = dense(net, net.call(net.layer("Flatten", "{}"), {pooled}));
+    return add(net, left, dense(net, net.call(net.layer("Flatten", "{}"), {y})));
+}
+
 // A forward pass without gradients, as prediction runs it.
 class Forward
 {
   public:
-    Forward(const Context &context, egi_dtype dtype, bool fused)
+    Forward(const Context &context, egi_dtype dtype, bool fused, int (*build)(Net &, int) = residual_net)
     {
         EXPECT_OK(egi_model_create(&net.m, context.c, dtype, 3));
         const int image = net.source(EGI_SHAPE(9, 9, 8), "x");
-        const char *conv = "{\"filters\": 16, \"kernel_size\": 3, \"padding\": \"same\"}";
-        const char *first = "{\"filters\": 8, \"kernel_size\": 5, \"padding\": \"same\", \"use_bias\": false}";
-        const int a = norm(net, net.call(net.layer("Conv2D", first), {image}));
-        const int b = relu(net, add(net, a, image));
-        const int c = norm(net, net.call(net.layer("Conv2D", conv), {b}));
-        const int side = net.call(net.layer("Conv2D", "{\"filters\": 16, \"kernel_size\": 1}"), {b});
-        const int d = relu(net, add(net, c, side));
-        const int flat = net.call(net.layer("Flatten", "{}"), {d});
-        EXPECT_OK(egi_model_add_output(net.m, relu(net, norm(net, dense(net, flat)))));
+        EXPECT_OK(egi_model_add_output(net.m, build(net, image)));
         EXPECT_OK(egi_model_finish(net.m));
         fill(net);
         EXPECT_OK(egi_plan_create(&plan, context.c, kBatch, dtype, false));
@@ -186,6 +212,42 @@ TEST(Fusing, StoredStatisticsAreFoldedIntoWeights)
         EXPECT_GT(difference(apart.run(2), y), 0.01);
         EXPECT_LT(difference(folded.run(2), apart.run(2)), tolerance) << "weights changed";
     }
+}
+
+TEST(Fusing, ABatchNormOfASumIsNotFolded)
+{
+    const Context context;
+    Forward apart(context, EGI_F64, false, norm_of_a_sum), fused(context, EGI_F64, true, norm_of_a_sum);
+    EXPECT_LT(difference(fused.run(1), apart.run(1)), 1e-12);
+}
+
+TEST(Fusing, WhatOthersReadIsStoredThoughItIsPooled)
+{
+    const Context context;
+    Forward apart(context, EGI_F32, false, pooled_and_read), fused(context, EGI_F32, true, pooled_and_read);
+    EXPECT_LT(difference(fused.run(1), apart.run(1)), 1e-5);
+}
+
+TEST(Fusing, FoldingCountsAsWorkOfTheLayerWhoseWeightsItFolds)
+{
+    const Context context;
+    Forward folded(context, EGI_F32, true);
+    int n = 0;
+    for (int64_t i = 0; i < folded.plan->n_nodes; i++) {
+        const egi_node &node = folded.plan->nodes[i];
+        if (node.op != &egi_op_batchnorm_fold)
+            continue;
+        const egi_val w = static_cast<const egi_batchnorm_fold *>(node.args)->w;
+        for (int64_t k = 0; k < folded.net.m->n_params; k++) {
+            const egi_param &p = folded.net.m->params[k];
+            const void *weights = (const char *)folded.net.m->weights + (size_t)p.offset * sizeof(float);
+            if (folded.plan->t[w].data == weights) {
+                EXPECT_EQ(p.layer, folded.net.m->calls[node.layer].layer);
+                n++;
+            }
+        }
+    }
+    EXPECT_EQ(3, n);
 }
 
 TEST(Fusing, BatchNormsAndSumsTakeWhatComesAfterThem)

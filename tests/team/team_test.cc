@@ -8,7 +8,9 @@ extern "C" {
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <numeric>
+#include <pthread.h>
 #include <thread>
 #include <vector>
 
@@ -33,6 +35,9 @@ struct Job {
     std::vector<std::atomic<int>> done;
     std::atomic<int> highest{0};
     explicit Job(size_t n) : done(n)
+    {
+    }
+    Job(Job &&from) noexcept : done(std::move(from.done))
     {
     }
 };
@@ -60,14 +65,112 @@ TEST(Team, EveryPieceIsDoneOnce)
     }
 }
 
+// Long enough for every thread that may take a piece to wake up and take one, on however few cores.
+void count_slowly(void *arg, int64_t piece, int thread)
+{
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    count(arg, piece, thread);
+}
+
 TEST(Team, NoThreadBeyondTheOnesAllowed)
 {
     Context context(8);
-    for (int repeat = 0; repeat < 200; repeat++) {
+    for (int repeat = 0; repeat < 20; repeat++) {
         Job job(64);
-        egi_team_run(context.c->team, 3, 64, count, &job);
+        egi_team_run(context.c->team, 3, 64, count_slowly, &job);
         EXPECT_LT(job.highest, 3);
     }
+}
+
+struct Nested {
+    egi_team *team;
+    std::vector<Job> inner;
+};
+
+void run_inner(void *arg, int64_t piece, int)
+{
+    auto *n = static_cast<Nested *>(arg);
+    egi_team_run(n->team, 3, 16, count_slowly, &n->inner[(size_t)piece]);
+}
+
+TEST(Team, AJobInsideAJobIsDoneByWhoAsksForIt)
+{
+    Context context(3);
+    Nested n{context.c->team, {}};
+    for (int i = 0; i < 6; i++)
+        n.inner.emplace_back(16);
+    egi_team_run(n.team, 3, 6, run_inner, &n);
+    for (const Job &job : n.inner) {
+        for (const auto &times : job.done)
+            EXPECT_EQ(1, times);
+        EXPECT_EQ(0, job.highest) << "one after the other, as thread 0";
+    }
+}
+
+// Stacks of 2^50 bytes, which no address space holds: the system starts no thread.
+struct NoThreads {
+    pthread_attr_t before{}, huge{};
+    NoThreads()
+    {
+        EXPECT_EQ(0, pthread_getattr_default_np(&before));
+        EXPECT_EQ(0, pthread_attr_init(&huge));
+        EXPECT_EQ(0, pthread_attr_setstacksize(&huge, (size_t)1 << 50));
+        EXPECT_EQ(0, pthread_setattr_default_np(&huge));
+    }
+    ~NoThreads()
+    {
+        EXPECT_EQ(0, pthread_setattr_default_np(&before));
+        pthread_attr_destroy(&huge);
+        pthread_attr_destroy(&before);
+    }
+};
+
+TEST(Team, TheCallerDoesAllWhereNoThreadCanBeStarted)
+{
+    Context context(1);
+    egi_team *team = nullptr;
+    {
+        const NoThreads none;
+        ASSERT_EQ(EG_OK, egi_team_create(&team, context.c, 4));
+    }
+    Job job(64);
+    egi_team_run(team, 4, 64, count_slowly, &job);
+    for (const auto &n : job.done)
+        EXPECT_EQ(1, n);
+    EXPECT_EQ(0, job.highest);
+    egi_team_free(team);
+}
+
+struct Masks {
+    std::atomic<int> workers{0}, blocked{0}, of_caller{0};
+};
+
+// The caller holds back until a worker has been here, so that one has.
+void look_at_mask(void *arg, int64_t, int thread)
+{
+    auto *m = static_cast<Masks *>(arg);
+    sigset_t mask;
+    pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+    const bool blocked = sigismember(&mask, SIGINT) && sigismember(&mask, SIGTERM);
+    if (thread > 0) {
+        m->blocked += blocked;
+        m->workers++;
+        return;
+    }
+    m->of_caller += blocked;
+    const auto began = std::chrono::steady_clock::now();
+    while (m->workers == 0 && std::chrono::steady_clock::now() - began < std::chrono::seconds(5))
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+TEST(Team, OnlyTheCallerTakesSignals)
+{
+    Context context(2);
+    Masks m;
+    egi_team_run(context.c->team, 2, 8, look_at_mask, &m);
+    EXPECT_GT(m.workers, 0);
+    EXPECT_EQ(m.workers, m.blocked);
+    EXPECT_EQ(0, m.of_caller);
 }
 
 // Jobs so short that workers come late, leave early, sleep in between: none is lost and none is done twice.
