@@ -439,16 +439,18 @@ static int64_t at_most(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Columns first: every block of rows packs op(b) again. */
+/* Columns first, as every block of rows packs op(b) again; rows first where every block of columns would pack op(a). */
 static job cut(const egi_kernel *k, const egi_product *p)
 {
     const int64_t panels = (p->n + PANEL - 1) / PANEL, tiles = (p->m + MAX_ROWS - 1) / MAX_ROWS;
-    const int64_t enough = 1 << 18, read = 1 << 15; /* multiply-adds that pay for a piece; floats of b, where few rows
+    const int64_t enough = 1 << 17, read = 1 << 15; /* multiply-adds that pay for a piece; floats of b, where few rows
                                                      * leave nothing but to read them */
     const int64_t work = is_direct(p) ? p->n * p->k / read : p->m * p->n * p->k / enough;
     const int64_t wanted = k->threads == 1 ? 1 : at_most(work, 2 * (int64_t)k->threads);
     job w = {.p = p, .row_blocks = 1, .col_blocks = 1};
-    if (wanted > 1) {
+    if (wanted > 1 && packs_a(p) && tiles >= 4 * wanted) {
+        w.row_blocks = wanted;
+    } else if (wanted > 1) {
         w.col_blocks = at_most(panels > 1 ? panels / 2 : 1, wanted);
         w.row_blocks = is_direct(p) ? 1 : at_most((wanted + w.col_blocks - 1) / w.col_blocks, tiles);
     }
