@@ -334,6 +334,8 @@ eg_status egi_report_finish(egi_report *r, const eg_finetune_result *result)
         status = egi_file_write_atomic(r->context, r->path[FILE_LOG], r->log.s, (size_t)r->log.n);
     if (status == EG_OK)
         status = egi_file_write_atomic(r->context, r->path[FILE_REPORT], json, strlen(json));
+    if (status == EG_OK && !result->profile)
+        unlink(r->path[FILE_PROFILE]); /* of an earlier run, whose other files are gone */
     egi_free(r->context, json);
     for (int i = 0; status == EG_OK && i < (result->profile ? FILES : FILE_PROFILE); i++)
         r->wrote[i] = r->path[i];

@@ -155,6 +155,10 @@ TEST(Profile, StandsInTheFilesOfTheRun)
     for (const char *const *f = out.r->wrote; *f; f++)
         named = named || std::string(*f).find("profile.svg") != std::string::npos;
     EXPECT_TRUE(named);
+    Result later;
+    w.config.set("run.profile", "false");
+    ASSERT_OK(eg_finetune(&later.r, w.model.m, &job));
+    EXPECT_FALSE(std::filesystem::exists(folder + "/profile.svg")) << "a picture of the run before";
     std::filesystem::remove_all(folder);
 }
 
