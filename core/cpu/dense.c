@@ -1,9 +1,8 @@
 #include "core/ops/dense.h"
 #include "core/cpu/product.h"
 
-#define PACKED_MOST                                                                                  \
-    (1 << 22) /* floats of weights that are kept packed for inference, beside the weights themselves \
-               */
+/* Floats of weights that are kept packed for inference, beside the weights themselves. */
+#define PACKED_MOST (1 << 22)
 
 /* Weights as the product reads them. */
 typedef struct packed {

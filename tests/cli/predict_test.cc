@@ -7,14 +7,6 @@
 #include <thread>
 #include <zlib.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 namespace
 {
 
@@ -42,9 +34,10 @@ class CliPredict : public Cli
         Write(name, head);
         fs::resize_file(At(name), bytes);
     }
-    static std::string NpyHead(int n)
+    static std::string NpyHead(const std::string &type, int n)
     {
-        std::string dict = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(n) + ", 8, 8, 1), }";
+        const std::string dict =
+            "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + std::to_string(n) + ", 8, 8, 1), }";
         return std::string("\x93NUMPY\1\0", 8) + static_cast<char>(dict.size()) + '\0' + dict;
     }
     void Zip(const std::string &name, const std::string &bytes, double share)
@@ -70,11 +63,14 @@ class CliPredict : public Cli
         }
         return child;
     }
-    // The most memory, in kB, that the command had.
+    // The most memory, in kB, that the command had; an address sanitizer in it keeps nothing that was freed.
     long Peak(const std::vector<std::string> &arguments)
     {
         int status;
         rusage usage = {};
+        const char *before = getenv("ASAN_OPTIONS");
+        const std::string options = std::string(before ? before : "") + ":quarantine_size_mb=0";
+        setenv("ASAN_OPTIONS", options.c_str(), 1);
         wait4(Start(arguments), &status, 0, &usage);
         EXPECT_EQ(0, WIFEXITED(status) ? WEXITSTATUS(status) : 1000) << arguments[2];
         return usage.ru_maxrss;
@@ -122,18 +118,13 @@ TEST_F(CliPredict, ALongSetGivesTheLinesOfItsPieces)
 
 TEST_F(CliPredict, LongArraysGiveTheRowsOfTheirPieces)
 {
-    const auto head = [](size_t n) {
-        const std::string dict =
-            "{'descr': '|u1', 'fortran_order': False, 'shape': (" + std::to_string(n) + ", 8, 8, 1), }";
-        return std::string("\x93NUMPY\1\0", 8) + static_cast<char>(dict.size()) + '\0' + dict;
-    };
     const std::string pixels = Noise(2500 * 64);
-    Write("x.npy", head(2500) + pixels);
+    Write("x.npy", NpyHead("|u1", 2500) + pixels);
     ASSERT_EQ(0, Run("predict " + model_ + " x.npy -o y.npy").code);
     const std::string all = Slurp(At("y.npy"));
     std::string rows;
     for (size_t at = 0; at < 2500; at += 500) {
-        Write("x.npy", head(500) + pixels.substr(at * 64, 500 * 64));
+        Write("x.npy", NpyHead("|u1", 500) + pixels.substr(at * 64, 500 * 64));
         ASSERT_EQ(0, Run("predict " + model_ + " x.npy -o y.npy").code);
         const std::string part = Slurp(At("y.npy"));
         rows += part.substr(part.size() - 500 * 5 * sizeof(float));
@@ -144,25 +135,22 @@ TEST_F(CliPredict, LongArraysGiveTheRowsOfTheirPieces)
 
 TEST_F(CliPredict, MemoryDoesNotGrowWithTheNumberOfExamples)
 {
-#ifdef SANITIZED
-    GTEST_SKIP() << "sanitizers keep memory of their own";
-#endif
     long peak[2][2];
     for (const int large : {0, 1}) {
-        const int n = large ? 200000 : 10000;
+        const int n = large ? 100000 : 10000;
         Sparse("x.idx", Head(static_cast<uint32_t>(n)), 16 + static_cast<uintmax_t>(n) * 64);
         peak[large][0] = Peak({"predict", path_, At("x.idx"), "run.threads=1"});
-        const std::string head = NpyHead(n);
+        const std::string head = NpyHead("<f4", n);
         Sparse("x.npy", head, head.size() + static_cast<uintmax_t>(n) * 256);
         peak[large][1] = Peak({"predict", path_, At("x.npy"), "-o", At("y.npy"), "run.threads=1"});
     }
     for (int k = 0; k < 2; k++)
-        EXPECT_LE(peak[1][k], peak[0][k] + 2048) << (k ? "x.npy: 49 MB more are read" : "x.idx: 12 MB more are read");
+        EXPECT_LE(peak[1][k], peak[0][k] + 2048) << (k ? "x.npy: 23 MB more are read" : "x.idx: 6 MB more are read");
 }
 
 TEST_F(CliPredict, DamageInTheMiddleLeavesNoFile)
 {
-    const std::string pixels = Noise(4000 * 64), array = NpyHead(4000) + Noise(4000 * 256);
+    const std::string pixels = Noise(4000 * 64), array = NpyHead("<f4", 4000) + Noise(4000 * 256);
     Zip("cut.idx", Head(4000) + pixels, 0.7);
     Zip("cut.npy", array, 0.7);
     ExpectRefused(Run("predict " + model_ + " cut.idx -o p.csv"), 3, "cut.idx: truncated");

@@ -390,14 +390,19 @@ TEST(Frozen, DenseLayersTrainToTheSameBitsInTheSameBatches)
 
 // --- when not -------------------------------------------------------------------------------------------------------
 
+// 64 values of each filter a row.
+static void wide_front(Model &out, eg_context *c, int filters)
+{
+    const std::string layers =
+        R"([{"class_name":"Conv2D","config":{"name":"c1","kernel_size":1,"filters":)" + std::to_string(filters) + R"(}},
+            {"class_name":"Flatten","config":{"name":"flat"}},
+            {"class_name":"Dense","config":{"name":"head","units":3,"activation":"softmax"}}])";
+    Model::chain(out, c, EGI_F32, EGI_SHAPE(8, 8, 2), layers.c_str());
+}
+
 TEST(Frozen, WhatDoesNotFitRunsEveryStepAndSaysSo)
 {
-    const Build build = [](Model &out, eg_context *c) {
-        Model::chain(out, c, EGI_F32, EGI_SHAPE(8, 8, 2), R"([
-            {"class_name":"Conv2D","config":{"name":"c1","filters":50,"kernel_size":1}},
-            {"class_name":"Flatten","config":{"name":"flat"}},
-            {"class_name":"Dense","config":{"name":"head","units":3,"activation":"softmax"}}])");
-    };
+    const Build build = [](Model &out, eg_context *c) { wide_front(out, c, 50); };
     const Settings small = {{"finetune.freeze", "c1"}, {"remember.method", "none"}, {"finetune.cache_mb", "1"}};
     const Outcome off = run(build, "off", small), automatic = run(build, "auto", small), on = run(build, "on", small);
     EXPECT_TRUE(says(automatic, "frozen  run in every step: keeping 150 x 3,200 floats takes 1.9 MB, over "
@@ -414,12 +419,7 @@ TEST(Frozen, WhatDoesNotFitRunsEveryStepAndSaysSo)
 // Rows of 1,728 floats of 150 examples are 1,036,800 bytes; where training examples select, they are counted once.
 TEST(Frozen, AMegabyteIsAMillionBytesAndNoRowIsCountedTwice)
 {
-    const Build build = [](Model &out, eg_context *c) {
-        Model::chain(out, c, EGI_F32, EGI_SHAPE(8, 8, 2), R"([
-            {"class_name":"Conv2D","config":{"name":"c1","filters":27,"kernel_size":1}},
-            {"class_name":"Flatten","config":{"name":"flat"}},
-            {"class_name":"Dense","config":{"name":"head","units":3,"activation":"softmax"}}])");
-    };
+    const Build build = [](Model &out, eg_context *c) { wide_front(out, c, 27); };
     const Settings all = {{"finetune.freeze", "c1"}, {"remember.method", "none"}, {"data.validation", "0"}};
     Settings one = all, two = all;
     one.push_back({"finetune.cache_mb", "1"});
