@@ -114,6 +114,53 @@ struct Loss {
                 << "element " << i;
     }
 };
+constexpr int64_t kRows = 35, kClasses = 3; // a whole block of rows, and some more
+
+// What softmax_xent counts as correct, given labels as such or as targets.
+float correct(std::vector<float> z, std::vector<int32_t> labels, bool as_targets, bool reference)
+{
+    Context c(reference);
+    egi_plan *plan = nullptr;
+    float loss = 0, count = -1;
+    std::vector<float> targets((size_t)(kRows * kClasses));
+    for (size_t i = 0; i < labels.size(); i++)
+        targets[i * kClasses + (size_t)labels[i]] = 1;
+    EXPECT_OK(egi_plan_create(&plan, c.c, kRows, EGI_F32, false));
+    egi_softmax_xent a = {};
+    a.scale = 1;
+    a.z = egi_plan_bind(plan, EGI_F32, EGI_SHAPE(kRows, kClasses), z.data());
+    if (as_targets)
+        a.targets = egi_plan_bind(plan, EGI_F32, EGI_SHAPE(kRows, kClasses), targets.data());
+    else
+        a.labels = egi_plan_bind(plan, EGI_I32, EGI_SHAPE(kRows), labels.data());
+    a.loss = egi_plan_bind(plan, EGI_F32, EGI_SCALAR, &loss);
+    a.correct = egi_plan_bind(plan, EGI_F32, EGI_SCALAR, &count);
+    const egi_control control = {};
+    EXPECT_OK(egi_plan_emit(plan, &egi_op_softmax_xent, &a));
+    EXPECT_OK(egi_plan_compile(plan));
+    EXPECT_OK(egi_plan_run(plan, &control));
+    egi_plan_free(plan);
+    return count;
+}
+
+// Of several largest values the first is the answer, as numpy's argmax has it.
+TEST(SoftmaxXent, TheFirstOfTheLargestIsTheAnswer)
+{
+    const float z[3][kClasses] = {{1, 1, 0}, {0, 2, 2}, {3, 3, 3}};
+    const int32_t first[3] = {0, 1, 0};
+    std::vector<float> values;
+    for (int64_t i = 0; i < kRows; i++)
+        values.insert(values.end(), z[i % 3], z[i % 3] + kClasses);
+    for (int shift = 0; shift < kClasses; shift++) {
+        std::vector<int32_t> labels;
+        for (int64_t i = 0; i < kRows; i++)
+            labels.push_back((first[i % 3] + shift) % (int32_t)kClasses);
+        for (const bool as_targets : {false, true})
+            for (const bool reference : {false, true})
+                EXPECT_EQ(shift ? 0 : kRows, correct(values, labels, as_targets, reference)) << shift << as_targets;
+    }
+}
+
 } // namespace
 
 class KerasLoss : public ::testing::TestWithParam<std::string>
