@@ -27,7 +27,7 @@ typedef struct egi_shape {
     {                                                                                             \
         .rank = (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), .dim = { __VA_ARGS__ } \
     }
-#define EGI_SCALAR ((egi_shape){.rank = 0})
+#define EGI_SCALAR ((egi_shape){.rank = 0, .dim = {0}})
 
 /** Product of the dimensions, 1 for a scalar. The shape was checked by egi_shape_check(). */
 int64_t egi_shape_count(const egi_shape *shape);
