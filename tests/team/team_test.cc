@@ -233,6 +233,73 @@ TEST(Team, AWorkerThatIsHeldUpLeavesItsShareToTheOthers)
     EXPECT_LE(h.held, 1) << "one piece each: the worker never came back for a second one before the others were done";
 }
 
+struct StandsStill {
+    std::atomic<int> by_worker{0}, cores{0};
+    std::chrono::milliseconds still{0};
+};
+
+int cores_of_this_thread()
+{
+    cpu_set_t set;
+    return pthread_getaffinity_np(pthread_self(), sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+}
+
+// A worker does not run for a while in the middle of its piece, as if another process had its core.
+void stand_still(void *arg, int64_t, int thread)
+{
+    auto *s = static_cast<StandsStill *>(arg);
+    if (thread == 0) {
+        const auto began = std::chrono::steady_clock::now(); // gives the worker the time to take one
+        while (!s->by_worker && std::chrono::steady_clock::now() - began < std::chrono::milliseconds(20)) {
+        }
+        return;
+    }
+    s->by_worker++;
+    std::this_thread::sleep_for(s->still);
+    s->cores = cores_of_this_thread();
+}
+
+// Cores that the worker has at the end of its piece of 20 ms: of the first such piece that it gets.
+int cores_after_standing_still(egi_team *team)
+{
+    StandsStill s;
+    s.still = std::chrono::milliseconds(20);
+    for (int tries = 0; tries < 500 && !s.by_worker; tries++)
+        egi_team_run(team, 2, 2, stand_still, &s);
+    EXPECT_GE(s.by_worker, 1);
+    return s.cores;
+}
+
+TEST(Team, AWorkerThatStandsStillIsFetchedToTheCallersCore)
+{
+    Context context(2);
+    EXPECT_EQ(1, cores_after_standing_still(context.c->team));
+}
+
+TEST(Team, AWorkerThatWasFetchedComesBackAndMayGoAnywhere)
+{
+    Context context(2);
+    const int before = cores_of_this_thread();
+    for (int repeat = 0; repeat < 3; repeat++) {
+        cores_after_standing_still(context.c->team);
+        StandsStill s;
+        const auto began = std::chrono::steady_clock::now();
+        while (!s.by_worker && std::chrono::steady_clock::now() - began < std::chrono::seconds(20))
+            egi_team_run(context.c->team, 2, 2, stand_still, &s);
+        EXPECT_GE(s.by_worker, 1);
+        EXPECT_EQ(before, s.cores);
+        EXPECT_EQ(before, cores_of_this_thread()) << "the caller stays where it is";
+    }
+}
+
+TEST(Team, ATeamEndsWhileAWorkerRests)
+{
+    for (int repeat = 0; repeat < 3; repeat++) {
+        Context context(2);
+        cores_after_standing_still(context.c->team);
+    }
+}
+
 TEST(Team, SharesCoverTheItemsInMultiplesOfTheGrain)
 {
     for (int64_t n : {0, 1, 15, 16, 17, 100})
