@@ -3,21 +3,42 @@
 #include "core/ops/check.h"
 #include "core/ops/pointwise.h"
 
+#define BLOCK 32 /* rows at a time: their exponentials go through whole vectors of all of them */
+
+/* y = x - max(x), a row */
+static inline EGI_SIMD_BODY void lower(const float *x, float *y, int64_t n)
+{
+    float top = -INFINITY;
+#pragma omp simd reduction(max : top)
+    for (int64_t j = 0; j < n; j++)
+        top = x[j] > top ? x[j] : top;
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        y[j] = x[j] - top;
+}
+
+static inline EGI_SIMD_BODY void divide_by_sum(float *y, int64_t n)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < n; j++)
+        sum += y[j];
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        y[j] /= sum;
+}
+
 static inline EGI_SIMD_BODY void softmax_rows_body(const float *x, float *y, int64_t rows, int64_t n)
 {
-    for (int64_t r = 0; r < rows; r++, x += n, y += n) {
-        float top = -INFINITY, sum = 0;
-#pragma omp simd reduction(max : top)
-        for (int64_t j = 0; j < n; j++)
-            top = x[j] > top ? x[j] : top;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < n; j++) {
-            y[j] = egi_v_exp(x[j] - top);
-            sum += y[j];
-        }
+    for (int64_t begin = 0; begin < rows; begin += BLOCK) {
+        const int64_t end = begin + BLOCK < rows ? begin + BLOCK : rows;
+        for (int64_t r = begin; r < end; r++)
+            lower(x + r * n, y + r * n, n);
 #pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            y[j] /= sum;
+        for (int64_t i = begin * n; i < end * n; i++)
+            y[i] = egi_v_exp(y[i]);
+        for (int64_t r = begin; r < end; r++)
+            divide_by_sum(y + r * n, n);
     }
 }
 EGI_SIMD(softmax_rows, (const float *x, float *y, int64_t rows, int64_t n), (x, y, rows, n))
