@@ -35,10 +35,10 @@ def table(title, head, rows, text=""):
 
 
 def summary(key, results):
-    """One line a worker, for the terminal."""
+    """One line a worker, for the terminal: what every turn has (a run may end before its steps could be timed)."""
     lines = [key]
     for worker, turns in results.items():
-        fields = [f for f, v in turns[0].items() if isinstance(v, (int, float))]
+        fields = [f for f, v in turns[0].items() if isinstance(v, (int, float)) and all(f in t for t in turns)]
         shown = ", ".join(f"{f} {statistics.median(t[f] for t in turns):.6g}" for f in fields[:12])
         lines.append(f"    {worker}: {shown}{' ...' if len(fields) > 12 else ''}")
     return "\n".join(lines)
