@@ -27,8 +27,9 @@ typedef struct worker {
     pthread_t id;
     int thread;
     /* Of the caller: */
-    clockid_t clock; /* how long this one has run */
-    double looked, ran;
+    clockid_t clock;    /* how long this one has run */
+    unsigned number;    /* of the job in which its clock was looked at last */
+    double looked, ran; /* when that was, and what it showed */
     double rests_until;
     cpu_set_t cores;                         /* where it may run; both read it while it is not WORKING */
     _Alignas(LINE) atomic_int inside, state; /* inside: looks at the job */
@@ -158,14 +159,15 @@ static void *work(void *arg)
  * run is fetched to the caller's core, where it ends its piece while the caller sleeps, and rests as long as it would
  * have waited: the others do without it meanwhile. On the core that is taken it then works whenever it is let. */
 
-/* Looks at a worker's clock. Has it stood still for most of the time since the last look? */
+/* Looks at a worker's clock. Has it stood still for most of the time since an earlier look in the same job? */
 static bool stands_still(worker *w)
 {
     struct timespec s;
     if (clock_gettime(w->clock, &s) != 0)
         return false;
     const double now = egi_clock(), ran = (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
-    const bool still = ran - w->ran < 0.25 * (now - w->looked);
+    const bool still = w->number == w->team->number && ran - w->ran < 0.25 * (now - w->looked);
+    w->number = w->team->number;
     w->looked = now;
     w->ran = ran;
     return still;
@@ -184,14 +186,13 @@ static void fetch(worker *w, int core)
     pthread_setaffinity_np(w->id, sizeof here, &here);
 }
 
-/* `first`: there is no earlier look to compare with. */
-static void look_at_workers(egi_team *t, bool first)
+static void look_at_workers(egi_team *t)
 {
     const int core = sched_getcpu();
     for (int i = 0; i < t->n_workers; i++) {
         worker *w = &t->workers[i];
         if (atomic_load_explicit(&w->inside, memory_order_relaxed) && atomic_load(&w->state) == WORKING &&
-            stands_still(w) && !first && core >= 0)
+            stands_still(w) && core >= 0)
             fetch(w, core);
     }
 }
@@ -252,7 +253,7 @@ static void sleep_for_end(egi_team *t)
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         if (pthread_cond_timedwait(&t->done, &t->lock, &until) != 0)
-            look_at_workers(t, false);
+            look_at_workers(t);
     }
     atomic_store(&t->waiting, 0);
     pthread_mutex_unlock(&t->lock);
@@ -263,10 +264,10 @@ static void wait_for_workers(egi_team *t)
 {
     if (spin_for_end(t, LOOK_AFTER))
         return;
-    look_at_workers(t, true);
+    look_at_workers(t);
     if (spin_for_end(t, SPIN_FOR_END))
         return;
-    look_at_workers(t, false);
+    look_at_workers(t);
     sleep_for_end(t);
     if (t->away > 0)
         wake_sleepers(t); /* who was fetched too late may sleep for work, but is to rest */

@@ -292,6 +292,36 @@ TEST(Team, AWorkerThatWasFetchedComesBackAndMayGoAnywhere)
     }
 }
 
+void run_long(void *arg, int64_t, int thread)
+{
+    auto *s = static_cast<StandsStill *>(arg);
+    const auto began = std::chrono::steady_clock::now();
+    if (thread > 0) {
+        s->by_worker++;
+        while (std::chrono::steady_clock::now() - began < std::chrono::milliseconds(3)) {
+        }
+        s->cores = cores_of_this_thread();
+    } else {
+        while (!s->by_worker && std::chrono::steady_clock::now() - began < std::chrono::milliseconds(20)) {
+        }
+    }
+}
+
+// Now and then the machine may really keep it from running, so not every time counts.
+TEST(Team, AWorkerThatRunsIsNotFetched)
+{
+    Context context(2);
+    const int before = cores_of_this_thread();
+    int left_alone = 0;
+    for (int repeat = 0; repeat < 300 && left_alone < 3; repeat++) {
+        StandsStill s;
+        std::this_thread::sleep_for(std::chrono::milliseconds(6)); // it sleeps, or rests long enough
+        egi_team_run(context.c->team, 2, 2, run_long, &s);
+        left_alone += s.by_worker && s.cores == before;
+    }
+    EXPECT_EQ(3, left_alone);
+}
+
 TEST(Team, ATeamEndsWhileAWorkerRests)
 {
     for (int repeat = 0; repeat < 3; repeat++) {
