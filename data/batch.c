@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define PARALLEL_FROM (1 << 16) /* numbers in a batch below which a second thread costs more than it saves */
-#define AHEAD         6         /* examples that are fetched while one is converted: they lie anywhere in memory */
+#define AHEAD         12        /* examples that are fetched while one is converted: they lie anywhere in memory */
 #define AHEAD_BYTES   4096      /* of each: the processor sees where it goes on */
 #define LINE          64
 
@@ -121,11 +121,12 @@ static int64_t example_bytes(const eg_dataset *d, int input, int64_t n)
     return n * (d->dtype[input] == EGI_U8 ? 1 : (int64_t)sizeof(float));
 }
 
+/* Into the second cache: what is fetched into the first one waits for one of its few places for misses. */
 static void fetch_example(const eg_dataset *d, int input, int64_t example, int64_t bytes)
 {
     const char *from = (const char *)d->x[input] + example * bytes;
     for (int64_t at = 0; at < bytes && at < AHEAD_BYTES; at += LINE)
-        __builtin_prefetch(from + at);
+        __builtin_prefetch(from + at, 0, 2);
 }
 
 static void convert_example(const conversion *c, const eg_dataset *d, int input, int64_t example, float *to, int64_t n)
