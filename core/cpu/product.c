@@ -299,11 +299,11 @@ static void finish_rows(const egi_product *p, float *c, int64_t rows, int64_t co
     egi_cpu_finish_block(c, p->n, rows, cols, &f);
 }
 
-/* Are rows of op(a) copied side by side? Where they would throw one another out of the cache, but not to be read once.
- */
+/* Are rows of op(a) copied side by side? Where they would throw one another out of the cache; columns, where more than
+ * one panel reads them. */
 static bool packs_a(const egi_product *p)
 {
-    return p->squared || (p->n > PANEL && (p->ta ? p->m > NEAR : p->k % SET == 0));
+    return p->squared || (p->ta ? p->m > NEAR && p->n > PANEL : p->k % SET == 0);
 }
 
 /* Rows [i, i + rows) of op(a), [l, l + k): as they are, one after the other, or, of a transposed one, in tiles of six
