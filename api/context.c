@@ -3,7 +3,15 @@
 
 #include "engram/model.h"
 
-static const egi_device_type *const devices[] = {&egi_device_cpu, NULL};
+#ifdef EG_WITH_CUDA
+extern const egi_device_type egi_device_cuda; /* cuda/cuda.h wants NVIDIA's headers */
+#endif
+
+static const egi_device_type *const devices[] = {
+#ifdef EG_WITH_CUDA
+    &egi_device_cuda,
+#endif
+    &egi_device_cpu, NULL};
 
 eg_status eg_context_create(eg_context **out, const eg_context_options *options)
 {

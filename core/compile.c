@@ -1,6 +1,6 @@
 /* From a list of operations to something that runs: drop what nobody needs, give every temporary a place by its
  * lifetime, let the device prepare each operation. */
-#include "core/plan.h"
+#include "core/stage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -220,7 +220,7 @@ static eg_status prepare(egi_plan *p)
         egi_kernel *kernel = &p->kernels[p->n_kernels];
         *kernel = (egi_kernel){.op = node->op,
                                .args = node->args,
-                               .t = p->t,
+                               .t = p->kt,
                                .device = d,
                                .threads = p->context->threads,
                                .inference = !p->training};
@@ -247,5 +247,6 @@ eg_status egi_plan_compile(egi_plan *p)
     lifetimes(p);
     lie_over(p);
     EG_TRY(p->status = place(p));
+    EG_TRY(p->status = egi_stage_make(p));
     return p->status = prepare(p);
 }

@@ -1,6 +1,7 @@
 #include "core/context.h"
 
 #include "core/device.h"
+#include "core/mirror.h"
 #include "core/team.h"
 
 #include <sched.h>
@@ -95,14 +96,44 @@ static int available_threads(void)
     return quota > 0 && quota < n ? quota : n;
 }
 
-static const egi_device_type *find_device(const egi_device_type *const *types, const char *name)
+/* "cuda", "cuda:1". */
+static bool names_device(const char *name, const egi_device_type *type, int *index)
 {
+    const size_t n = strlen(type->name);
+    char *end;
+    *index = 0;
+    if (strncmp(name, type->name, n) != 0 || (name[n] != 0 && name[n] != ':'))
+        return false;
+    if (name[n] == 0)
+        return true;
+    const long k = strtol(name + n + 1, &end, 10);
+    *index = (int)k;
+    return name[n + 1] >= '0' && name[n + 1] <= '9' && *end == 0 && k <= 1023;
+}
+
+/* The devices in order: what cannot be had is said in one line, and the next one is tried; the last must work. */
+static eg_status create_any(eg_context *c, const egi_device_type *const *types)
+{
+    for (; types[1]; types++) {
+        if ((*types)->create(&c->device, c, 0) == EG_OK)
+            return EG_OK;
+        egi_log(c, EG_LOG_INFO, "%s is used: %s", types[1]->name, eg_last_message());
+    }
+    return (*types)->create(&c->device, c, 0);
+}
+
+static eg_status create_device(eg_context *c, const egi_device_type *const *types, const char *name)
+{
+    char names[64] = "auto";
+    int index;
     if (!name || strcmp(name, "auto") == 0)
-        return types[0];
-    for (; *types; types++)
-        if (strcmp((*types)->name, name) == 0)
-            return *types;
-    return NULL;
+        return create_any(c, types);
+    for (; *types; types++) {
+        if (names_device(name, *types, &index))
+            return (*types)->create(&c->device, c, index);
+        snprintf(names + strlen(names), sizeof names - strlen(names), types[1] ? ", %s" : " or %s", (*types)->name);
+    }
+    return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", names, name);
 }
 
 eg_status egi_context_create(eg_context **out, const eg_context_options *options, const egi_device_type *const *types)
@@ -113,10 +144,6 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
         return egi_fail(EG_ERR_ARG, "context: out is NULL or the options were made for another version");
     if (o->threads < 0 || o->threads > 1024)
         return egi_fail(EG_ERR_ARG, "run.threads: wanted 0 (automatic) to 1024, found %d", o->threads);
-    const egi_device_type *type = find_device(types, o->device);
-    if (!type)
-        return egi_fail(EG_ERR_DEVICE, "run.device: wanted auto or cpu, found '%s'", o->device);
-
     const eg_allocator allocator =
         o->allocator ? *o->allocator : (eg_allocator){.alloc = default_alloc, .release = default_release};
     eg_context *c = allocator.alloc(allocator.user, sizeof *c);
@@ -124,12 +151,12 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
         return egi_fail(EG_ERR_NOMEM, "context: no memory");
     *c = (eg_context){.allocator = allocator, .seed = o->seed, .log = o->log, .log_user = o->log_user};
     c->threads = o->threads ? o->threads : available_threads();
-    eg_status status = type->create(&c->device, c);
+    eg_status status = create_device(c, types, o->device);
     if (status == EG_OK)
         status = egi_context_set_threads(c, c->threads);
     if (status != EG_OK) {
         if (c->device)
-            type->destroy(c->device);
+            c->device->type->destroy(c->device);
         allocator.release(allocator.user, c);
         return status;
     }
@@ -216,6 +243,8 @@ void egi_free(eg_context *c, void *block)
 {
     if (!block)
         return;
+    if (c->mirrors)
+        egi_mirror_drop(c, block);
     c->live_blocks--;
     c->allocator.release(c->allocator.user, block);
 }

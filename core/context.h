@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 typedef struct egi_device egi_device;
+typedef struct egi_mirror egi_mirror;
 typedef struct egi_team egi_team;
 typedef struct egi_device_type egi_device_type;
 
@@ -15,8 +16,9 @@ struct eg_context {
     eg_allocator allocator;
     uint64_t seed;
     int threads;
-    egi_device *device; /* owned */
-    egi_team *team;     /* owned: the threads; core/team.h */
+    egi_device *device;  /* owned */
+    egi_team *team;      /* owned: the threads; core/team.h */
+    egi_mirror *mirrors; /* of a device with memory of its own; core/mirror.h */
     char description[256];
     eg_log_fn log;
     void *log_user;

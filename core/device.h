@@ -48,7 +48,8 @@ typedef struct egi_fast {
 
 struct egi_device_type {
     const char *name;
-    eg_status (*create)(egi_device **out, eg_context *context);
+    /** `index`: which of several, 0 the first. Errors: DEVICE, with the reason. */
+    eg_status (*create)(egi_device **out, eg_context *context, int index);
     void (*destroy)(egi_device *device);
     /** `op`, `args`, `t`, `device` of `out` are set; fills the rest: the fast version, else the reference. */
     eg_status (*prepare)(egi_device *device, egi_kernel *out);
@@ -57,6 +58,10 @@ struct egi_device_type {
     /** Device memory: aligned to 64 and zeroed. */
     eg_status (*alloc)(egi_device *device, void **out, size_t bytes);
     void (*release)(egi_device *device, void *block);
+    /** Of a device with memory of its own; NULL: it computes in the host's. `from` may be changed once upload returns;
+     * download waits for everything before it. */
+    eg_status (*upload)(egi_device *device, void *to, const void *from, size_t bytes);
+    eg_status (*download)(egi_device *device, void *to, const void *from, size_t bytes);
     /** Measures what the device can do, with the context's threads, in about a second. */
     eg_status (*peak)(egi_device *device, egi_peak *out);
 };

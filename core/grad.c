@@ -1,5 +1,6 @@
 /* The backward pass, derived. Every value that needs a gradient collects contributions; nodes are walked backwards, so
  * all contributions to a node's outputs are there when its rule is asked. */
+#include "core/mirror.h"
 #include "core/ops/pointwise.h"
 #include "core/plan.h"
 
@@ -231,9 +232,8 @@ eg_status egi_plan_backward(egi_plan *p, egi_val loss)
 {
     if (p->status != EG_OK)
         return p->status;
-    egi_device *d = p->context->device;
     p->n_forward = p->n_once = p->n_nodes;
-    p->status = d->type->alloc(d, &p->one, sizeof(double));
+    p->status = egi_mirror_alloc(&p->one, p->context, 1, sizeof(double));
     if (p->status != EG_OK)
         return p->status;
     const egi_tensor one = {.data = p->one, .dtype = p->dtype, .shape = EGI_SCALAR};

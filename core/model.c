@@ -1,6 +1,7 @@
 #include "core/model.h"
 
 #include "core/builder.h"
+#include "core/mirror.h"
 #include "core/rng.h"
 
 #include <math.h>
@@ -176,7 +177,7 @@ eg_status egi_model_finish(eg_model *m)
                 return egi_fail(EG_ERR_SHAPE, "model '%s': too many parameters", m->name);
         }
     m->arena_count = at;
-    EG_TRY(egi_alloc(&m->weights, m->context, at, egi_dtype_size(m->dtype)));
+    EG_TRY(egi_mirror_alloc(&m->weights, m->context, at, egi_dtype_size(m->dtype)));
     for (int64_t i = 0; i < m->n_params; i++)
         draw(m, i);
     return EG_OK;
@@ -210,7 +211,7 @@ int64_t egi_model_find_param(const eg_model *m, int layer, const char *name)
 
 eg_status egi_model_arena(void *out, const eg_model *m)
 {
-    return egi_alloc(out, m->context, m->arena_count, egi_dtype_size(m->dtype));
+    return egi_mirror_alloc(out, m->context, m->arena_count, egi_dtype_size(m->dtype));
 }
 
 static int64_t find_extra(const eg_model *m, const char *name)
@@ -312,7 +313,10 @@ static eg_status clone_graph(eg_model *c, const eg_model *m)
     c->n_inputs = m->n_inputs;
     c->n_outputs = m->n_outputs;
     c->arena_count = m->arena_count;
-    return copy_block(&c->weights, c->context, m->weights, m->arena_count, egi_dtype_size(m->dtype));
+    EG_TRY(egi_host_reads(m->context, m->weights));
+    EG_TRY(egi_model_arena(&c->weights, c));
+    memcpy(c->weights, m->weights, (size_t)m->arena_count * egi_dtype_size(m->dtype));
+    return EG_OK;
 }
 
 static eg_status clone_rest(eg_model *c, const eg_model *m)

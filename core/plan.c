@@ -1,4 +1,4 @@
-#include "core/plan.h"
+#include "core/stage.h"
 
 #include <string.h>
 
@@ -45,9 +45,10 @@ void egi_plan_free(egi_plan *p)
     release_kernels(p);
     for (int64_t i = 0; i < p->n_nodes; i++)
         egi_free(c, p->nodes[i].args);
+    egi_stage_release(p);
     d->type->release(d, p->workspace);
     d->type->release(d, p->scratch);
-    d->type->release(d, p->one);
+    egi_free(c, p->one);
     egi_free(c, p->times);
     egi_free(c, p->nodes);
     egi_free(c, p->values);
@@ -234,7 +235,9 @@ void egi_plan_point(egi_plan *p, egi_val v, const void *data)
 static eg_status run_range(egi_plan *p, int from, int to, const egi_control *control)
 {
     egi_device *d = p->context->device;
-    return d->type->run(d, p->kernels + from, to - from, control);
+    EG_TRY(egi_stage_in(p));
+    EG_TRY(d->type->run(d, p->kernels + from, to - from, control));
+    return egi_stage_out(p);
 }
 
 eg_status egi_plan_run(egi_plan *p, const egi_control *control)

@@ -513,7 +513,8 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
     const egi_run_config *r = &config->run;
     EG_TRY(check_conditions(r, NULL));
     const char *have = eg_context_device(context);
-    if (strcmp(r->run.device, "auto") != 0 && strcmp(r->run.device, have) != 0)
+    const size_t named = strcspn(r->run.device, ":");
+    if (strcmp(r->run.device, "auto") != 0 && (strlen(have) != named || strncmp(r->run.device, have, named) != 0))
         return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", have, r->run.device);
     context->seed = (uint64_t)r->run.seed;
     return r->run.threads > 0 ? egi_context_set_threads(context, (int)r->run.threads) : EG_OK;

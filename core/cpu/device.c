@@ -108,8 +108,10 @@ static void destroy(egi_device *device)
     egi_free(device->context, cpu);
 }
 
-static eg_status create(egi_device **out, eg_context *context)
+static eg_status create(egi_device **out, eg_context *context, int index)
 {
+    if (index != 0)
+        return egi_fail(EG_ERR_DEVICE, "run.device: wanted cpu, found cpu:%d", index);
     egi_cpu *cpu;
     EG_TRY(egi_alloc(&cpu, context, 1, sizeof *cpu));
     cpu->base.type = &egi_device_cpu;

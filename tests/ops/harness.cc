@@ -1,6 +1,7 @@
 #include "harness.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 namespace ops
@@ -11,10 +12,11 @@ static constexpr unsigned char kCanary = 0xC7;
 
 Context::Context(bool reference_only, int threads)
 {
-    static const egi_device_type *const types[] = {&egi_device_cpu, nullptr};
     eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
+    const char *device = getenv("EG_TEST_DEVICE");
     options.threads = threads;
-    EXPECT_OK(egi_context_create(&c, &options, types));
+    options.device = device && !reference_only ? device : "cpu"; // the oracle is the host's
+    EXPECT_OK(eg_context_create(&c, &options));
     c->device->reference_only = reference_only;
 }
 

@@ -1,0 +1,100 @@
+/** cuda/cuda.h: the device "cuda" and what its kernels share. Everything of NVIDIA's is looked up when the device is
+ *  made: the library links against none of it and starts on any machine. */
+#ifndef EGI_CUDA_H
+#define EGI_CUDA_H
+
+#include "core/device.h"
+
+#include <cuda_runtime_api.h>
+
+/** libcudart, looked up by name. */
+typedef struct egi_cudart {
+#define EG_CUDART(name) __typeof__(&name) name;
+#include "cuda/runtime.def"
+#undef EG_CUDART
+} egi_cudart;
+
+#define EGI_CUDA_FAMILIES 32
+#define EGI_CUDA_GRAPHS   16
+
+/** A range of a plan's kernels as one graph. */
+typedef struct egi_cuda_graph {
+    const egi_kernel *kernels; /* NULL: free */
+    int n;
+    int64_t runs;
+    cudaGraphExec_t exec; /* NULL: not captured yet */
+} egi_cuda_graph;
+
+typedef struct egi_cuda {
+    egi_device base;
+    egi_cudart api;
+    void *runtime; /* the loaded libcudart */
+    cudaLibrary_t families[EGI_CUDA_FAMILIES];
+    int n_families;
+    cudaStream_t stream;
+    egi_control *control; /* device memory: what varies from step to step, uploaded before each run */
+    egi_cuda_graph graphs[EGI_CUDA_GRAPHS];
+    int processors;      /* streaming multiprocessors */
+    size_t shared_bytes; /* of a block, without opting in */
+    bool eager;          /* for tests: never a graph */
+} egi_cuda;
+
+extern const egi_device_type egi_device_cuda;
+
+static inline egi_cuda *egi_cuda_of(const egi_kernel *k)
+{
+    return (egi_cuda *)k->device;
+}
+
+/** EG_OK, or the failure as a status with a message: "cuda: <what>: <the runtime's text>". */
+EG_MUST_USE eg_status egi_cuda_check(egi_cuda *cuda, cudaError_t error, const char *what);
+
+/** Finds libcudart and its functions. Errors: DEVICE, saying what is missing. */
+EG_MUST_USE eg_status egi_cuda_load(egi_cuda *cuda);
+void egi_cuda_unload(egi_cuda *cuda);
+
+/** One launch of a prepared operation. Its kernel takes one struct by value. */
+typedef struct egi_cuda_launch {
+    const char *name;       /* of the kernel in its .cu file */
+    int64_t grid[3];        /* blocks; 0 stands for 1 in y and z; an empty grid is not launched */
+    int block;              /* threads */
+    size_t shared;          /* dynamic shared memory, bytes */
+    const void *args;       /* the struct, copied */
+    size_t size;            /* of it, at most EGI_CUDA_ARGS_MAX */
+    uint16_t scratch_field; /* EGI_FIELD() of a pointer in it that is set to the plan's scratch; 0: none */
+} egi_cuda_launch;
+
+#define EGI_CUDA_ARGS_MAX 256
+
+/** Adds a launch to a kernel that is being prepared: EGI_CUDA_LAUNCH(k, .name = "eg_add", .grid = {n}, .block = 256,
+ *  .args = &a, .size = sizeof a). Launches run in the order in which they were added. */
+#define EGI_CUDA_LAUNCH(k, ...) egi_cuda_launch_add((k), &(egi_cuda_launch){__VA_ARGS__})
+EG_MUST_USE eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *launch);
+
+/** Every value is of f32, i32 or u8: what kernels are written for. */
+bool egi_cuda_is_f32(const egi_kernel *k);
+
+/** What a prepare function returns for a case that it does not serve. */
+#define EGI_CUDA_DECLINE EG_ERR_UNSUPPORTED
+
+/** Data of a value, or NULL for EGI_NONE. */
+static inline void *egi_cuda_data(const egi_kernel *k, egi_val v)
+{
+    return v == EGI_NONE ? NULL : k->t[v].data;
+}
+
+/** Blocks of `each` for n elements, at most `most`: kernels walk their elements with the stride of the grid. */
+static inline int64_t egi_cuda_blocks(int64_t n, int64_t each, int64_t most)
+{
+    const int64_t blocks = (n + each - 1) / each;
+    return blocks < most ? blocks : most;
+}
+
+/** Computes an operation by its reference at the host: for f64, and where no kernel serves a case. */
+EG_MUST_USE eg_status egi_cuda_reference(egi_kernel *k);
+
+#define EG_FAST(op_name, prepare_function) eg_status prepare_function(egi_device *device, egi_kernel *out);
+#include "cuda/fast.def"
+#undef EG_FAST
+
+#endif

@@ -1,0 +1,55 @@
+/* What is there: the runtime library, the driver, the devices. */
+#include "cuda/cuda.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+static const char *const names[] = {"libcudart.so.13", "/usr/local/cuda/lib64/libcudart.so.13",
+                                    "/usr/local/cuda-13.0/lib64/libcudart.so.13", NULL};
+
+/* ISO C knows no conversion of dlsym()'s pointer to one of a function. */
+static bool find(void *runtime, const char *name, void *function)
+{
+    void *address = dlsym(runtime, name);
+    memcpy(function, &address, sizeof address);
+    return address != NULL;
+}
+
+static eg_status find_all(egi_cuda *c)
+{
+#define EG_TEXT_OF(name)  EG_TEXT_OF_(name)
+#define EG_TEXT_OF_(name) #name
+#define EG_CUDART(name)                                    \
+    if (!find(c->runtime, EG_TEXT_OF(name), &c->api.name)) \
+        return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 has no %s: another version?", EG_TEXT_OF(name));
+#include "cuda/runtime.def"
+#undef EG_CUDART
+    return EG_OK;
+}
+
+eg_status egi_cuda_load(egi_cuda *c)
+{
+    for (const char *const *name = names; *name && !c->runtime; name++)
+        c->runtime = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
+    if (!c->runtime)
+        return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 was not found; install CUDA 13's runtime, or name its "
+                                       "folder in LD_LIBRARY_PATH");
+    return find_all(c);
+}
+
+void egi_cuda_unload(egi_cuda *c)
+{
+    if (c->runtime)
+        dlclose(c->runtime);
+    c->runtime = NULL;
+}
+
+eg_status egi_cuda_check(egi_cuda *c, cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess)
+        return EG_OK;
+    c->api.cudaGetLastError();
+    const eg_status status = error == cudaErrorMemoryAllocation ? EG_ERR_NOMEM : EG_ERR_DEVICE;
+    return egi_fail(status, "cuda: %s: %s (%s)", what, c->api.cudaGetErrorString(error),
+                    c->api.cudaGetErrorName(error));
+}
