@@ -2,6 +2,7 @@
  * state is not written: it belongs to weights that have moved on, and Keras starts a fresh one when there is none. */
 #include "checkpoints/keras_graph.h"
 #include "checkpoints/keras_source.h"
+#include "core/mirror.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -328,6 +329,7 @@ static eg_status write_values(const saver *v, const egi_keras_weight *w, const c
     const bool reshaped = !egi_shape_equal(&t.shape, &w->info.shape);
     const egi_h5_data info = {.type = w->info.type, .shape = t.shape, .count = egi_count(&t)};
     void *data;
+    EG_TRY(egi_host_reads(v->context, t.data));
     EG_TRY(egi_alloc(&data, v->context, info.count, info.type.size));
     store(data, w, &t, reshaped ? NULL : w->raw);
     const eg_status status = egi_h5_out_data(v->file, path, &info, data, false);

@@ -196,6 +196,7 @@ int cli_open(const cli_args *args, eg_context **context, eg_config **config)
 {
     eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
     options.log = log_line;
+    options.device = "configured";
     eg_context *c = NULL;
     int rc = cli_check(CLI_AT_RUN, eg_context_create(&c, &options));
     eg_config *own = NULL;

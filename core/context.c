@@ -128,6 +128,8 @@ static eg_status create_device(eg_context *c, const egi_device_type *const *type
     int index;
     if (!name || strcmp(name, "auto") == 0)
         return create_any(c, types);
+    if (strcmp(name, "configured") == 0)
+        name = "cpu";
     for (; *types; types++) {
         if (names_device(name, *types, &index))
             return (*types)->create(&c->device, c, index);
@@ -151,6 +153,8 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
         return egi_fail(EG_ERR_NOMEM, "context: no memory");
     *c = (eg_context){.allocator = allocator, .seed = o->seed, .log = o->log, .log_user = o->log_user};
     c->threads = o->threads ? o->threads : available_threads();
+    c->types = types;
+    c->undecided = o->device && strcmp(o->device, "configured") == 0;
     eg_status status = create_device(c, types, o->device);
     if (status == EG_OK)
         status = egi_context_set_threads(c, c->threads);
@@ -162,6 +166,23 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
     }
     *out = c;
     return EG_OK;
+}
+
+eg_status egi_context_set_device(eg_context *c, const char *name)
+{
+    egi_device *before = c->device;
+    int index;
+    if (!c->undecided) {
+        if (strcmp(name, "auto") == 0 || names_device(name, c->device->type, &index))
+            return EG_OK;
+        return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", c->device->type->name, name);
+    }
+    if (c->mirrors)
+        return egi_fail(EG_ERR_STATE, "run.device: something was made on %s already", before->type->name);
+    EG_TRY(create_device(c, c->types, name));
+    before->type->destroy(before);
+    c->undecided = false;
+    return egi_context_set_threads(c, c->threads);
 }
 
 eg_status egi_context_set_threads(eg_context *c, int threads)

@@ -16,9 +16,11 @@ struct eg_context {
     eg_allocator allocator;
     uint64_t seed;
     int threads;
-    egi_device *device;  /* owned */
-    egi_team *team;      /* owned: the threads; core/team.h */
-    egi_mirror *mirrors; /* of a device with memory of its own; core/mirror.h */
+    egi_device *device;                  /* owned */
+    const egi_device_type *const *types; /* the devices there are, best first, NULL at the end */
+    bool undecided;                      /* the device is chosen by egi_context_set_device() */
+    egi_team *team;                      /* owned: the threads; core/team.h */
+    egi_mirror *mirrors;                 /* of a device with memory of its own; core/mirror.h */
     char description[256];
     eg_log_fn log;
     void *log_user;
@@ -28,6 +30,10 @@ struct eg_context {
 
 /** eg_context_create() with the list of devices, which only api/ knows. `types` ends with NULL. */
 eg_status egi_context_create(eg_context **out, const eg_context_options *options, const egi_device_type *const *types);
+
+/** The device of a context that was made with device "configured": "auto", or a name with or without ":N". Of another
+ * context: checks that it is this one. Nothing that a device holds may have been made yet. Errors: DEVICE, STATE. */
+EG_MUST_USE eg_status egi_context_set_device(eg_context *context, const char *name);
 
 /** Sets how many threads kernels that are prepared from now on use; 1 to 1024. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_context_set_threads(eg_context *context, int threads);

@@ -1,4 +1,5 @@
 /* Arithmetic on arenas: importance made comparable, anchors added up. */
+#include "core/mirror.h"
 #include "finetune/importance.h"
 
 #include <math.h>
@@ -57,6 +58,8 @@ eg_status egi_anchor_add(egi_anchor *anchor, const eg_model *model, const void *
         EG_TRY(egi_model_arena(&anchor->theta, model));
     if (!anchor->omega)
         EG_TRY(egi_model_arena(&anchor->omega, model));
+    EG_TRY(egi_host_writes(model->context, anchor->theta));
+    EG_TRY(egi_host_writes(model->context, anchor->omega));
     const egi_tensor a = view(model, anchor->theta), o = view(model, anchor->omega);
     const egi_tensor a2 = view(model, theta), o2 = view(model, omega);
     for (int64_t i = 0; i < model->arena_count; i++) {

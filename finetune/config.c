@@ -127,7 +127,7 @@ const egi_field egi_run_fields[] = {
     BOOL("remember.blend", remember.blend, "true", "where the budget is missed, go back part of the way to the old weights"),
 
     INT("run.seed", run.seed, "1", 0, 9007199254740991.0, "of every random draw"),
-    TEXT("run.device", run.device, "auto", "auto or cpu"),
+    TEXT("run.device", run.device, "auto", "auto, cpu, cuda or cuda:N"),
     INT_OR("run.threads", run.threads, "auto", 0, 1, 1024, "auto: as many as this process may use"),
     BOOL("run.deterministic", run.deterministic, "true", "the same command, seed and threads give the same bits"),
     TEXT("run.time_limit", run.time_limit, "0", "training ends after 90s, 30m, 2h; 0: no limit"),
@@ -512,10 +512,7 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
         return egi_fail(EG_ERR_ARG, "context: context or config is NULL");
     const egi_run_config *r = &config->run;
     EG_TRY(check_conditions(r, NULL));
-    const char *have = eg_context_device(context);
-    const size_t named = strcspn(r->run.device, ":");
-    if (strcmp(r->run.device, "auto") != 0 && (strlen(have) != named || strncmp(r->run.device, have, named) != 0))
-        return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", have, r->run.device);
+    EG_TRY(egi_context_set_device(context, r->run.device));
     context->seed = (uint64_t)r->run.seed;
     return r->run.threads > 0 ? egi_context_set_threads(context, (int)r->run.threads) : EG_OK;
 }

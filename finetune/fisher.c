@@ -1,4 +1,5 @@
 /* The diagonal Fisher information, per sample at the cost of a batch. */
+#include "core/mirror.h"
 #include "core/ops/update.h"
 #include "finetune/importance.h"
 
@@ -162,7 +163,7 @@ static eg_status run_pass(pass *p)
 
 eg_status egi_fisher(void *omega, const eg_model *model, const egi_fisher_request *request)
 {
-    eg_status status = EG_OK;
+    eg_status status = egi_host_writes(model->context, omega);
     memset(omega, 0, (size_t)model->arena_count * egi_dtype_size(model->dtype));
     for (int j = 0; j < model->n_outputs && status == EG_OK; j++) {
         if (!request->objective.used[j])
@@ -173,6 +174,7 @@ eg_status egi_fisher(void *omega, const eg_model *model, const egi_fisher_reques
         pass_release(&p);
     }
     EG_TRY(status);
+    EG_TRY(egi_host_writes(model->context, omega));
     egi_arena_blend(model, omega, 1 / (double)request->n, NULL);
     if (!egi_arena_finite(model, omega))
         return egi_fail(EG_ERR_NUMERIC, "importance: not finite; the network's outputs are not finite on the old data");

@@ -1,4 +1,5 @@
 /* The training loop: steps, epochs, recovery, stopping. */
+#include "core/mirror.h"
 #include "finetune/run.h"
 
 #include <math.h>
@@ -229,6 +230,7 @@ static eg_status train_epoch(egi_run *run, tally *t, int64_t planned)
         tell(run, t);
         egi_laps_add(laps_of(run), EGI_LAP_PROGRESS);
     }
+    EG_TRY(egi_host_reads(run->context, run->model->weights));
     t->diverged = t->diverged || !egi_arena_finite(run->model, run->model->weights);
     return EG_OK;
 }
@@ -314,7 +316,7 @@ static eg_status recover(egi_run *run, const tally *t)
                         "rate; lower finetune.lr or set finetune.clip_norm=1",
                         (long long)t->epoch);
     run->recovered = true;
-    egi_trainer_return(run->trainer);
+    EG_TRY(egi_trainer_return(run->trainer));
     run->schedule.lr *= RECOVERY_RATE;
     egi_run_line(run, true, "warning loss not finite in epoch %lld, step %lld: back to its beginning with lr %.2e",
                  (long long)t->epoch, (long long)t->step, run->schedule.lr);
@@ -333,6 +335,7 @@ static eg_status restore(egi_run *run)
     const void *weights = run->epochs_run ? run->best : run->start;
     if (run->budget.best_epoch == run->epochs_run && run->epochs_run > 0 && !run->cancelled)
         return EG_OK;
+    EG_TRY(egi_host_writes(run->context, run->model->weights));
     memcpy(run->model->weights, weights, (size_t)run->model->arena_count * egi_dtype_size(run->model->dtype));
     return egi_run_measure_epoch(run, &e);
 }

@@ -1,4 +1,5 @@
 #include "finetune/trainer.h"
+#include "core/mirror.h"
 
 #include <string.h>
 
@@ -225,6 +226,7 @@ static eg_status copy_arena(const egi_trainer *t, void **copy, const void *arena
         return EG_OK;
     if (!*copy)
         EG_TRY(egi_model_arena(copy, t->model));
+    EG_TRY(egi_host_reads(t->context, arena));
     memcpy(*copy, arena, (size_t)t->arenas.count * egi_dtype_size(t->model->dtype));
     return EG_OK;
 }
@@ -238,14 +240,21 @@ eg_status egi_trainer_mark(egi_trainer *t)
     return EG_OK;
 }
 
-void egi_trainer_return(egi_trainer *t)
+static eg_status put_arena(const egi_trainer *t, void *arena, const void *copy)
 {
-    const size_t bytes = (size_t)t->arenas.count * egi_dtype_size(t->model->dtype);
-    memcpy(t->arenas.w, t->mark_w, bytes);
-    if (t->arenas.m)
-        memcpy(t->arenas.m, t->mark_m, bytes);
-    if (t->arenas.v)
-        memcpy(t->arenas.v, t->mark_v, bytes);
+    if (!arena)
+        return EG_OK;
+    EG_TRY(egi_host_writes(t->context, arena));
+    memcpy(arena, copy, (size_t)t->arenas.count * egi_dtype_size(t->model->dtype));
+    return EG_OK;
+}
+
+eg_status egi_trainer_return(egi_trainer *t)
+{
+    EG_TRY(put_arena(t, t->arenas.w, t->mark_w));
+    EG_TRY(put_arena(t, t->arenas.m, t->mark_m));
+    EG_TRY(put_arena(t, t->arenas.v, t->mark_v));
     t->control.step = t->mark_step;
     t->control.weights_version++;
+    return EG_OK;
 }

@@ -61,6 +61,6 @@ EG_MUST_USE eg_status egi_trainer_profile(const egi_trainer *trainer, eg_profile
 /** A copy of weights, moments and step counter, to come back to. Owner: the trainer, one at a time. Allocates the first
  * time. */
 EG_MUST_USE eg_status egi_trainer_mark(egi_trainer *trainer);
-void egi_trainer_return(egi_trainer *trainer);
+EG_MUST_USE eg_status egi_trainer_return(egi_trainer *trainer);
 
 #endif

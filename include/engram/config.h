@@ -42,7 +42,8 @@ typedef struct eg_config_entry {
 /** Entry `index` of the schema; false past the end. */
 EG_API bool eg_config_schema(int64_t index, eg_config_entry *out);
 
-/** Applies run.seed, run.threads and checks run.device against the context. Errors: CONFIG, DEVICE. */
+/** Applies run.seed, run.threads and run.device: a context of device "configured" gets that device, any other must have
+ * it. Errors: CONFIG, DEVICE, STATE. */
 EG_API EG_MUST_USE eg_status eg_context_configure(eg_context *context, const eg_config *config);
 
 #ifdef __cplusplus

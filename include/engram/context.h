@@ -31,7 +31,8 @@ typedef struct eg_context_options {
     const eg_allocator *allocator; /**< NULL: the C library's aligned_alloc and free */
     uint64_t seed;                 /**< key of every random draw */
     int threads;                   /**< 0: as many as this process may use (affinity, cgroup quota) */
-    const char *device;            /**< NULL or "auto", "cpu" */
+    const char *device;            /**< NULL or "auto": cuda if it can be had; "cpu", "cuda", "cuda:N";
+                                        "configured": the cpu until eg_context_configure() */
     eg_log_fn log;                 /**< NULL: silent */
     void *log_user;
 } eg_context_options;

@@ -217,7 +217,7 @@ TEST(Batch, PenaltyIsNotNothingAndDoesNotDependOnTheBatch)
         ASSERT_OK(egi_trainer_mark(p.run.trainer));
         p.compose(p.run.batch_new);
         ASSERT_OK(egi_trainer_step(p.run.trainer, p.run.items, p.run.batch, 0, 10, &with));
-        egi_trainer_return(p.run.trainer);
+        ASSERT_OK(egi_trainer_return(p.run.trainer));
         ASSERT_OK(egi_trainer_step(p.run.trainer, p.run.items, p.run.batch, 0, 0, &without));
         EXPECT_EQ(0, without.penalty);
         penalty[at++] = with.penalty;
@@ -240,7 +240,7 @@ TEST(Batch, AStepThatWasTakenBackIsTheSameAgain)
         ASSERT_OK(egi_trainer_step(p.run.trainer, p.run.items, 16, 1e-2, 0, &r));
         const unsigned char *w = static_cast<const unsigned char *>(p.run.model->weights);
         bytes.assign(w, w + p.run.model->arena_count * (int64_t)sizeof(float));
-        egi_trainer_return(p.run.trainer);
+        ASSERT_OK(egi_trainer_return(p.run.trainer));
     }
     EXPECT_EQ(after[0], after[1]);
     EXPECT_EQ(1, egi_trainer_steps(p.run.trainer));

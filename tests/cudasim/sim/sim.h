@@ -1,5 +1,6 @@
-/** tests/cudasim/sim/sim.h: a simulator of what nvcc compiles: it loads PTX, owns the device's memory and runs launches,
- *  checking every access. It knows nothing of the CUDA runtime's API, which tests/cudasim/runtime/ builds on it.
+/** tests/cudasim/sim/sim.h: a simulator of what nvcc compiles: it loads PTX, owns the device's memory and runs
+ * launches, checking every access. It knows nothing of the CUDA runtime's API, which tests/cudasim/runtime/ builds on
+ * it.
  *
  *  Blocks run one after another, a warp at a time (32 lanes an instruction). Results never depend on timing. */
 #ifndef CUDASIM_SIM_H
@@ -65,8 +66,9 @@ uint64_t allocate(size_t bytes, bool host);
 bool release(uint64_t address);
 /** What lies at an address, and, where asked for, the block's begin and end. */
 Where where_is(uint64_t address, uint64_t *begin, uint64_t *end);
-/** The host reads or writes device memory (copies, memset, libraries): bounds, freed memory and, for reads, validity are
- * checked; a write makes the bytes valid. false: a report was made and nothing may be touched. `what` names the call. */
+/** The host reads or writes device memory (copies, memset, libraries): bounds, freed memory and, for reads, validity
+ * are checked; a write makes the bytes valid. false: a report was made and nothing may be touched. `what` names the
+ * call. */
 bool host_reads(uint64_t address, size_t bytes, const char *what);
 bool host_writes(uint64_t address, size_t bytes, const char *what);
 size_t memory_used();
