@@ -111,13 +111,14 @@ static bool names_device(const char *name, const egi_device_type *type, int *ind
     return name[n + 1] >= '0' && name[n + 1] <= '9' && *end == 0 && k <= 1023;
 }
 
-/* The devices in order: what cannot be had is said in one line, and the next one is tried; the last must work. */
+/* The devices in order: why one cannot be had goes into the description, and the next one is tried; the last must work.
+ */
 static eg_status create_any(eg_context *c, const egi_device_type *const *types)
 {
     for (; types[1]; types++) {
         if ((*types)->create(&c->device, c, 0) == EG_OK)
             return EG_OK;
-        egi_log(c, EG_LOG_INFO, "%s is used: %s", types[1]->name, eg_last_message());
+        snprintf(c->passed_over, sizeof c->passed_over, "; %s", eg_last_message());
     }
     return (*types)->create(&c->device, c, 0);
 }
@@ -194,8 +195,8 @@ eg_status egi_context_set_threads(eg_context *c, int threads)
         c->team = team;
     }
     c->threads = threads;
-    snprintf(c->description, sizeof c->description, "%s, %d thread%s, %s", c->device->type->name, threads,
-             threads == 1 ? "" : "s", c->device->description);
+    snprintf(c->description, sizeof c->description, "%s, %d thread%s, %s%s", c->device->type->name, threads,
+             threads == 1 ? "" : "s", c->device->description, c->passed_over);
     return EG_OK;
 }
 

@@ -21,7 +21,8 @@ struct eg_context {
     bool undecided;                      /* the device is chosen by egi_context_set_device() */
     egi_team *team;                      /* owned: the threads; core/team.h */
     egi_mirror *mirrors;                 /* of a device with memory of its own; core/mirror.h */
-    char description[256];
+    char description[384];
+    char passed_over[160]; /* why "auto" did not take a better device: "; cuda: ..."; else empty */
     eg_log_fn log;
     void *log_user;
     int64_t live_blocks;  /* blocks given and not yet released */

@@ -127,8 +127,7 @@ static eg_status choose(egi_cuda *c, int index)
     int devices = 0;
     const cudaError_t error = c->api.cudaGetDeviceCount(&devices);
     if (error == cudaErrorInsufficientDriver)
-        return egi_fail(EG_ERR_DEVICE, "cuda: no driver, or one too old for this runtime (%s)",
-                        c->api.cudaGetErrorName(error));
+        return egi_fail(EG_ERR_DEVICE, "cuda: no driver, or one too old for CUDA 13");
     if (error == cudaErrorNoDevice || (error == cudaSuccess && devices == 0))
         return egi_fail(EG_ERR_DEVICE, "cuda: the driver finds no device");
     EG_TRY(egi_cuda_check(c, error, "driver"));

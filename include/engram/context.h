@@ -55,8 +55,8 @@ EG_API const char *eg_context_device(const eg_context *context);
 /** Threads that kernels use. */
 EG_API int eg_context_threads(const eg_context *context);
 
-/** One line about processor, vector units and the libraries in use, e.g. "cpu, 2 threads, avx2, oneDNN 2.6.3". Owner:
- * the context. */
+/** One line about processor, vector units and the libraries in use, e.g. "cpu, 2 threads, avx2, oneDNN 2.6.3; cuda: no
+ * driver". Owner: the context. */
 EG_API const char *eg_context_describe(const eg_context *context);
 
 #ifdef __cplusplus
