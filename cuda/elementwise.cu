@@ -4,7 +4,9 @@
 #include "cuda/elementwise.h"
 #include "cuda/philox.cuh"
 
-#define EACH(i, n) \
+/* Not unrolled: enough is under way with 16 bytes a thread, and there are many loops. */
+#define EACH(i, n)       \
+    _Pragma("unroll 1") \
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (int64_t)gridDim.x * blockDim.x)
 
 /* y = f(a, b): four elements at a time where addresses allow it, then those that are left. */
@@ -136,6 +138,7 @@ template <typename T> __device__ __forceinline__ void frame(const egi_cuda_frame
         const bool inside = r >= 0 && r < p.x_height;
         const T *x = (const T *)p.x + (image * p.x_height + r) * p.x_columns;
         T *y = (T *)p.y + row * p.y_columns;
+#pragma unroll 1
         for (int64_t i = lane; i < p.y_columns; i += p.lanes) {
             const int64_t s = i - p.left;
             y[i] = inside && s >= 0 && s < p.x_columns ? x[s] : T{};
