@@ -14,6 +14,13 @@ __device__ __forceinline__ float eg_sigmoid(float x)
     return 1 / (1 + expf(-x));
 }
 
+/* log(1 + exp(-|x|)). What 1 + e rounds off of e is made good by e / (u - 1) (Kahan). */
+__device__ __forceinline__ float eg_log1p_exp(float x)
+{
+    const float e = expf(-fabsf(x)), u = 1 + e;
+    return u == 1 ? e : logf(u) * (e / (u - 1));
+}
+
 /* --- kinds whose slope follows from the output: what dense, conv2d and add fuse ----------------------------------- */
 
 __device__ __forceinline__ float eg_act_fused(int act, float alpha, float x)
@@ -82,7 +89,7 @@ __device__ __forceinline__ float eg_act(int act, float alpha, float max_value, f
     case EGI_ACT_SELU:
         return EG_SELU_SCALE * (x < 0 ? EG_SELU_ALPHA * expm1f(x) : x);
     case EGI_ACT_SOFTPLUS:
-        return log1pf(expf(-fabsf(x))) + (x < 0 ? 0 : x);
+        return eg_log1p_exp(x) + (x < 0 ? 0 : x);
     case EGI_ACT_SOFTSIGN:
         return x / (1 + fabsf(x));
     case EGI_ACT_EXPONENTIAL:

@@ -3,6 +3,7 @@
 #include "cuda/loss.h"
 
 #include "core/ops/loss.h"
+#include "cuda/act.cuh"
 #include "cuda/philox.cuh"
 #include "cuda/rows.cuh"
 
@@ -118,8 +119,8 @@ __device__ __forceinline__ float element(int kind, float y, float t, float *slop
 {
     switch (kind) {
     case EGI_LOSS_BCE_LOGITS:
-        *slope = 1 / (1 + expf(-y)) - t;
-        return (y > 0 ? y : 0) - y * t + log1pf(expf(-fabsf(y)));
+        *slope = eg_sigmoid(y) - t;
+        return (y > 0 ? y : 0) - y * t + eg_log1p_exp(y);
     case EGI_LOSS_BCE:
         return bce(y, t, slope);
     case EGI_LOSS_MSE:
