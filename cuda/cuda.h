@@ -90,6 +90,27 @@ static inline int64_t egi_cuda_blocks(int64_t n, int64_t each, int64_t most)
     return blocks < most ? blocks : most;
 }
 
+/** May vectors of 16 bytes be read and written there? */
+static inline bool egi_cuda_aligned(const void *data)
+{
+    return (uintptr_t)data % 16 == 0;
+}
+
+/** Threads that share a row of `columns`: the power of two that covers it, 1 to `most` (a power of two). */
+static inline int egi_cuda_lanes(int64_t columns, int most)
+{
+    int lanes = 1;
+    while (lanes < most && lanes < columns)
+        lanes *= 2;
+    return lanes;
+}
+
+/** Threads that reduce a row together (rows.cuh): neighbours of a warp, or the whole block where rows are long. */
+static inline int egi_cuda_row_lanes(int64_t columns, int block)
+{
+    return columns > 1024 ? block : egi_cuda_lanes(columns, 32);
+}
+
 /** Computes an operation by its reference at the host: for f64, and where no kernel serves a case. */
 EG_MUST_USE eg_status egi_cuda_reference(egi_kernel *k);
 

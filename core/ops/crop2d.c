@@ -38,7 +38,8 @@ static const egi_crop2d none = {0}, one = {.top = 1, .left = 1}, uneven = {.top 
         .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c)}, .out = { EGI_STATIC_SHAPE(n, oh, ow, c) } \
     }
 static const egi_op_case cases[] = {CASE(one, 2, 7, 6, 3, 5, 4), CASE(uneven, 2, 5, 6, 5, 3, 3),
-                                    CASE(one, 1, 3, 3, 1, 1, 1), CASE(none, 2, 3, 4, 2, 3, 4)};
+                                    CASE(one, 1, 3, 3, 1, 1, 1), CASE(none, 2, 3, 4, 2, 3, 4),
+                                    CASE(uneven, 2, 6, 7, 8, 3, 5)};
 
 const egi_op egi_op_crop2d = {
     .name = "crop2d",

@@ -53,7 +53,8 @@ static const egi_pad2d none = {0}, one = {.top = 1, .left = 1}, uneven = {.top =
         .args = &args_, .in = {EGI_STATIC_SHAPE(n, h, w, c)}, .out = { EGI_STATIC_SHAPE(n, oh, ow, c) } \
     }
 static const egi_op_case cases[] = {CASE(one, 2, 5, 4, 3, 7, 6), CASE(uneven, 2, 3, 3, 5, 5, 6),
-                                    CASE(one, 1, 1, 1, 1, 3, 3), CASE(none, 2, 3, 4, 2, 3, 4)};
+                                    CASE(one, 1, 1, 1, 1, 3, 3), CASE(none, 2, 3, 4, 2, 3, 4),
+                                    CASE(uneven, 2, 3, 5, 8, 6, 7)};
 
 const egi_op egi_op_pad2d = {
     .name = "pad2d",

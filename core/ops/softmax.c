@@ -42,7 +42,7 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
             EGI_STATIC_SHAPE(__VA_ARGS__)                                                \
         }                                                                                \
     }
-static const egi_op_case cases[] = {CASE(5, 10), CASE(1, 1), CASE(2, 3, 17), CASE(3), CASE(64, 1000)};
+static const egi_op_case cases[] = {CASE(5, 10), CASE(1, 1), CASE(2, 3, 17), CASE(3), CASE(64, 1000), CASE(3, 1500)};
 
 const egi_op egi_op_softmax = {
     .name = "softmax",

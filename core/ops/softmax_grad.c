@@ -31,7 +31,7 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
             EGI_FILL_UNIT                                                                                           \
         }                                                                                                           \
     }
-static const egi_op_case cases[] = {CASE(5, 10), CASE(2, 3, 17), CASE(64, 1000)};
+static const egi_op_case cases[] = {CASE(5, 10), CASE(2, 3, 17), CASE(64, 1000), CASE(3, 1500)};
 
 const egi_op egi_op_softmax_grad = {
     .name = "softmax_grad",

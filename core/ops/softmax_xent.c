@@ -113,6 +113,8 @@ static const egi_op_case cases[] = {
     CASE(0, 1 << 2, 2, 40, 5),
     CASE(0, 1 << 2, 4, 1, 1000),
     CASE(0, 1 << 2, 0, 4001, 17),
+    CASE(0.1f, 1 << 1, 4, 3, 1500),
+    CASE(0.1f, 1 << 2, 4, 9, 1500),
     /* targets that do not sum to 1 */
     {.args = &(const egi_softmax_xent){.scale = 1},
      .in = {EGI_STATIC_SHAPE(29, 6), EGI_STATIC_SHAPE(29), EGI_STATIC_SHAPE(29, 6), EGI_STATIC_SHAPE(29)},

@@ -1,0 +1,269 @@
+/* Losses with their gradients, and what a Fisher estimate sends back. Sums are of f64 in an order that the sizes alone
+ * decide: each thread's own, a tree over the block, the blocks one after the other. */
+#include "cuda/loss.h"
+
+#include "core/ops/loss.h"
+#include "cuda/act.cuh"
+#include "cuda/philox.cuh"
+#include "cuda/rows.cuh"
+
+#include <math_constants.h>
+
+/* The threads' sums become the batch's or the block's. */
+__device__ __forceinline__ void finish(double loss, double correct, const egi_cuda_loss_sums &s)
+{
+    loss = eg_rows_reduce(loss, blockDim.x, eg_sum());
+    correct = eg_rows_reduce(correct, blockDim.x, eg_sum());
+    if (threadIdx.x > 0)
+        return;
+    if (gridDim.x > 1) {
+        s.partials[2 * blockIdx.x] = loss;
+        s.partials[2 * blockIdx.x + 1] = correct;
+        return;
+    }
+    *s.loss = (float)loss;
+    if (s.correct)
+        *s.correct = (float)correct;
+}
+
+/* One block. */
+extern "C" __global__ void eg_loss_sum(egi_cuda_loss_sum_args p)
+{
+    double loss = 0, correct = 0;
+    for (int64_t i = threadIdx.x; i < p.blocks; i += blockDim.x) {
+        loss += p.sums.partials[2 * i];
+        correct += p.sums.partials[2 * i + 1];
+    }
+    finish(loss, correct, p.sums);
+}
+
+/* --- softmax cross-entropy ---------------------------------------------------------------------------------------- */
+
+/* In the order of these the first of the largest is the answer: no number is larger than a NaN in the first place, and
+ * a NaN in another one is larger than none. */
+__device__ __forceinline__ float rank(const float *x, int64_t k)
+{
+    return !isnan(x[k]) ? x[k] : k == 0 ? CUDART_INF_F : -CUDART_INF_F;
+}
+
+__device__ __forceinline__ float largest(const float *x, int64_t n, const eg_rows &r)
+{
+    float top = -CUDART_INF_F;
+    for (int64_t k = r.lane; k < n; k += r.lanes)
+        top = fmaxf(top, rank(x, k));
+    return eg_rows_reduce(top, r.lanes, eg_max());
+}
+
+__device__ __forceinline__ int64_t first(const float *x, int64_t n, float top, const eg_rows &r)
+{
+    int64_t k = r.lane;
+    while (k < n && rank(x, k) != top)
+        k += r.lanes;
+    return eg_rows_reduce(k, r.lanes, eg_min());
+}
+
+/* A row is read from memory once, then from the cache, and it is its lanes' alone: 8 bytes an element, 12 with targets.
+ * A label that is no class makes its row NaN, as in Keras. */
+extern "C" __global__ void __launch_bounds__(1024) eg_softmax_xent(egi_cuda_xent_args p)
+{
+    double loss = 0, correct = 0;
+    for (eg_rows r = eg_rows_of(p.lanes); eg_rows_go(r, p.rows); r.row += r.stride) {
+        const bool is_row = r.row < p.rows;
+        const float weight = !is_row ? 0 : p.weights ? p.weights[r.row] : 1;
+        const int64_t label = is_row && p.labels ? p.labels[r.row] : 0, at = r.row * p.columns;
+        const bool counts = weight != 0 && label >= 0;
+        const int64_t n = counts ? p.columns : 0;
+        const float *z = p.z + at, *targets = p.targets ? p.targets + at : NULL;
+        const auto target = [&](int64_t k) { return p.keep * (targets ? targets[k] : k == label) + p.spread; };
+
+        const float top = largest(z, n, r);
+        float sum = 0, away = 0, total = 0;
+        for (int64_t k = r.lane; k < n; k += r.lanes) {
+            const float t = target(k);
+            sum += expf(z[k] - top);
+            away += t != 0 ? t * (top - z[k]) : 0; /* 0 log 0 is 0 */
+            total += t;
+        }
+        sum = label < p.columns ? eg_rows_reduce(sum, r.lanes, eg_sum()) : CUDART_NAN_F;
+        away = eg_rows_reduce(away, r.lanes, eg_sum());
+        total = targets ? eg_rows_reduce(total, r.lanes, eg_sum()) : 1;
+
+        const double factor = p.scale * (double)weight;
+        if (counts && r.lane == 0)
+            loss += factor * ((double)away + (double)total * (double)logf(sum));
+        if (p.sums.correct) {
+            const int64_t best = first(z, n, top, r);
+            const int64_t wanted = targets ? first(targets, n, largest(targets, n, r), r) : label;
+            correct += counts && r.lane == 0 && best == wanted && weight > 0;
+        }
+        const float share = (float)factor * total / sum;
+        for (int64_t k = r.lane; p.dz && is_row && k < p.columns; k += r.lanes)
+            p.dz[at + k] = counts ? share * expf(z[k] - top) - (float)factor * target(k) : 0;
+    }
+    finish(loss, correct, p.sums);
+}
+
+/* --- losses of every element by itself ---------------------------------------------------------------------------- */
+
+/* Near 1, 1 - y is exact where 1 - 1e-7 is not. */
+__device__ __forceinline__ float bce(float y, float t, float *slope)
+{
+    const float eps = 1e-7f, rest = 1 - y;
+    const float p = y < eps ? eps : y, q = rest < eps ? eps : rest;
+    *slope = p != y || q != rest ? 0 : (p - t) / (p * q);
+    return -(t * logf(p > 1 ? 1 : p) + (1 - t) * logf(q > 1 ? 1 : q));
+}
+
+/* Loss and its slope in y. */
+__device__ __forceinline__ float element(int kind, float y, float t, float *slope)
+{
+    switch (kind) {
+    case EGI_LOSS_BCE_LOGITS:
+        *slope = eg_sigmoid(y) - t;
+        return (y > 0 ? y : 0) - y * t + eg_log1p_exp(y);
+    case EGI_LOSS_BCE:
+        return bce(y, t, slope);
+    case EGI_LOSS_MSE:
+        *slope = 2 * (y - t);
+        return (y - t) * (y - t);
+    default:
+        *slope = (y > t) - (y < t);
+        return fabsf(y - t);
+    }
+}
+
+/* One element, one thread: 12 bytes. Indices of 32 bits are divided faster. */
+extern "C" __global__ void __launch_bounds__(1024) eg_pointwise_loss(egi_cuda_pointwise_args p)
+{
+    double loss = 0, hits = 0;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < p.n; i += (int64_t)gridDim.x * blockDim.x) {
+        float weight = 1, slope = 0;
+        if (p.weights)
+            weight = p.weights[p.n <= UINT32_MAX ? (uint32_t)i / (uint32_t)p.each : i / p.each];
+        const double factor = p.scale * (double)weight;
+        if (weight != 0) {
+            const float y = p.y[i], t = p.targets[i];
+            loss += factor * (double)element(p.kind, y, p.keep * t + p.spread, &slope);
+            hits += weight > 0 && (y > p.threshold) == (t > 0.5f);
+        }
+        if (p.dy)
+            p.dy[i] = weight != 0 ? (float)factor * slope : 0;
+    }
+    finish(loss, hits / (double)p.each, p.sums);
+}
+
+/* --- Fisher ------------------------------------------------------------------------------------------------------- */
+
+/* In f64, as the reference: what is drawn is then the same too. Logits are few. */
+
+__device__ __forceinline__ bool row_counts(const egi_cuda_fisher_args &p, int64_t row)
+{
+    if (p.weights && p.weights[row] == 0)
+        return false;
+    return p.mode != EGI_FISHER_EMPIRICAL || !p.labels || p.labels[row] >= 0;
+}
+
+/* What the data says of class k: targets, or labels as one-hot (a single output: the label itself). */
+__device__ __forceinline__ double observed(const egi_cuda_fisher_args &p, int64_t row, int64_t k)
+{
+    if (p.targets)
+        return p.targets[row * p.columns + k];
+    return p.columns == 1 ? p.labels[row] : p.labels[row] == k;
+}
+
+__device__ __forceinline__ egi_philox draw(const egi_cuda_fisher_args &p, int64_t index)
+{
+    return eg_rng_block(p.control->seed, EGI_RNG_FISHER, (uint32_t)p.control->step, (uint64_t)index);
+}
+
+/* The first class whose cumulated share is above the draw; the sums run over `lanes` classes at a time. */
+__device__ __forceinline__ int64_t sample_class(const egi_cuda_fisher_args &p, const float *z, int64_t n, double top,
+                                                double sum, const eg_rows &r)
+{
+    const egi_philox words = draw(p, r.row);
+    const double u = eg_uniform64(words.v[0], words.v[1]) * sum;
+    double before = 0;
+    int64_t found = p.columns - 1;
+    for (int64_t begin = 0; begin < p.columns; begin += r.lanes) {
+        const int64_t k = begin + r.lane;
+        double below = k < n ? exp((double)z[k] - top) : 0;
+        for (int apart = 1; apart < r.lanes; apart *= 2) {
+            const double other = __shfl_up_sync(0xFFFFFFFFu, below, apart, r.lanes);
+            below += r.lane >= apart ? other : 0;
+        }
+        below += before;
+        if (u < below && k < found)
+            found = k;
+        before = __shfl_sync(0xFFFFFFFFu, below, r.lanes - 1, r.lanes);
+    }
+    return eg_rows_reduce(found, r.lanes, eg_min());
+}
+
+/* A row is its lanes' alone; 8 bytes an element, 12 with targets. */
+extern "C" __global__ void eg_fisher_softmax(egi_cuda_fisher_args p)
+{
+    for (eg_rows r = eg_rows_of(p.lanes); eg_rows_go(r, p.rows); r.row += r.stride) {
+        const bool is_row = r.row < p.rows, counts = is_row && row_counts(p, r.row);
+        const int64_t n = counts ? p.columns : 0, at = r.row * p.columns;
+        const float *z = p.z + at;
+        double top = -CUDART_INF, sum = 0;
+        for (int64_t k = r.lane; k < n; k += r.lanes)
+            top = fmax(top, (double)z[k]);
+        top = eg_rows_reduce(top, r.lanes, eg_max());
+        for (int64_t k = r.lane; k < n; k += r.lanes)
+            sum += exp((double)z[k] - top);
+        sum = eg_rows_reduce(sum, r.lanes, eg_sum());
+
+        int64_t c = -1;
+        double factor = 1;
+        if (p.mode == EGI_FISHER_SAMPLE)
+            c = sample_class(p, z, n, top, sum, r);
+        if (p.mode == EGI_FISHER_EXACT) {
+            c = p.control->fisher_class;
+            factor = c >= 0 && c < n ? sqrt(exp((double)z[c] - top) / sum) : 0;
+        }
+        for (int64_t k = r.lane; is_row && k < p.columns; k += r.lanes) {
+            double seed = 0;
+            if (counts) {
+                const double y = p.mode == EGI_FISHER_EMPIRICAL ? observed(p, r.row, k) : k == c;
+                seed = factor * (y - exp((double)z[k] - top) / sum);
+            }
+            p.dz[at + k] = (float)seed;
+        }
+    }
+}
+
+__device__ __forceinline__ double sigmoid_seed(const egi_cuda_fisher_args &p, int64_t row, int64_t k)
+{
+    const double share = 1 / (1 + exp(-(double)p.z[row * p.columns + k]));
+    if (p.mode == EGI_FISHER_EXACT)
+        return k == p.control->fisher_class ? sqrt(share * (1 - share)) : 0;
+    if (p.mode == EGI_FISHER_EMPIRICAL)
+        return observed(p, row, k) - share;
+    const egi_philox words = draw(p, row * p.columns + k);
+    return (eg_uniform64(words.v[0], words.v[1]) < share) - share;
+}
+
+__device__ __forceinline__ double linear_seed(const egi_cuda_fisher_args &p, int64_t row, int64_t k)
+{
+    if (p.mode == EGI_FISHER_EXACT)
+        return k == p.control->fisher_class;
+    if (p.mode == EGI_FISHER_EMPIRICAL)
+        return observed(p, row, k) - (double)p.z[row * p.columns + k];
+    const egi_philox words = draw(p, row * p.columns + k); /* Box and Muller, as egi_rng_normal() */
+    const double u = 1 - eg_uniform64(words.v[0], words.v[1]), v = eg_uniform64(words.v[2], words.v[3]);
+    return sqrt(-2 * log(u)) * cospi(2 * v);
+}
+
+/* One element, one thread: 8 bytes, 12 with targets. */
+extern "C" __global__ void eg_fisher_each(egi_cuda_fisher_args p)
+{
+    const int64_t n = p.rows * p.columns, stride = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {
+        const int64_t row = i / p.columns, k = i % p.columns;
+        double seed = 0;
+        if (row_counts(p, row))
+            seed = p.head == EGI_HEAD_SIGMOID ? sigmoid_seed(p, row, k) : linear_seed(p, row, k);
+        p.dz[i] = (float)seed;
+    }
+}
