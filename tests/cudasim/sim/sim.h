@@ -1,5 +1,6 @@
-/** tests/cudasim/sim/sim.h: a simulator of what nvcc compiles: it loads PTX, owns the device's memory and runs launches,
- *  checking every access. It knows nothing of the CUDA runtime's API, which tests/cudasim/runtime/ builds on it.
+/** tests/cudasim/sim/sim.h: a simulator of what nvcc compiles: it loads PTX, owns the device's memory and runs
+ * launches, checking every access. It knows nothing of the CUDA runtime's API, which tests/cudasim/runtime/ builds on
+ * it.
  *
  *  Blocks run one after another, a warp at a time (32 lanes an instruction). Results never depend on timing. */
 #ifndef CUDASIM_SIM_H
@@ -53,6 +54,10 @@ uint64_t find_variable(Module *module, const char *name, size_t *size);
 
 /** Runs a launch to its end. `args` points to each parameter's value. Returns the number of reports that it caused. */
 uint64_t launch(Kernel *kernel, Dim grid, Dim block, const void *const *args, size_t dynamic_shared);
+/** How the last launch ended: `refused` did not start, `trap` and `assertion` end the context as on a device, `stopped`
+ * ran out of its budget of instructions or made too many reports. */
+enum class Ending { complete, refused, trap, assertion, stopped };
+Ending last_ending();
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
@@ -65,8 +70,9 @@ uint64_t allocate(size_t bytes, bool host);
 bool release(uint64_t address);
 /** What lies at an address, and, where asked for, the block's begin and end. */
 Where where_is(uint64_t address, uint64_t *begin, uint64_t *end);
-/** The host reads or writes device memory (copies, memset, libraries): bounds, freed memory and, for reads, validity are
- * checked; a write makes the bytes valid. false: a report was made and nothing may be touched. `what` names the call. */
+/** The host reads or writes device memory (copies, memset, libraries): bounds, freed memory and, for reads, validity
+ * are checked; a write makes the bytes valid. false: a report was made and nothing may be touched. `what` names the
+ * call. */
 bool host_reads(uint64_t address, size_t bytes, const char *what);
 bool host_writes(uint64_t address, size_t bytes, const char *what);
 size_t memory_used();
@@ -84,7 +90,8 @@ std::vector<std::string> take_reports();
 /* --- settings, from the environment ------------------------------------------------------------------------------- */
 
 /** CUDASIM_CHECK=0..3: nothing, bounds, + uninitialised, + races (default 3); CUDASIM_COUNT=FILE: counters by kernel as
- *  tab-separated lines, written at exit; CUDASIM_MEMORY=BYTES: capacity of the device (default 8 GiB). */
+ *  tab-separated lines, written at exit; CUDASIM_MEMORY=BYTES: capacity of the device (default 8 GiB);
+ *  CUDASIM_BUDGET=N: instructions of warps that a launch may use (default 4e9). */
 Counters counters();                        /* of all launches */
 Counters counters_of(const Kernel *kernel); /* of one kernel's */
 
