@@ -54,6 +54,10 @@ uint64_t find_variable(Module *module, const char *name, size_t *size);
 
 /** Runs a launch to its end. `args` points to each parameter's value. Returns the number of reports that it caused. */
 uint64_t launch(Kernel *kernel, Dim grid, Dim block, const void *const *args, size_t dynamic_shared);
+/** How the last launch ended: `refused` did not start, `trap` and `assertion` end the context as on a device, `stopped`
+ * ran out of its budget of instructions or made too many reports. */
+enum class Ending { complete, refused, trap, assertion, stopped };
+Ending last_ending();
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
@@ -86,7 +90,8 @@ std::vector<std::string> take_reports();
 /* --- settings, from the environment ------------------------------------------------------------------------------- */
 
 /** CUDASIM_CHECK=0..3: nothing, bounds, + uninitialised, + races (default 3); CUDASIM_COUNT=FILE: counters by kernel as
- *  tab-separated lines, written at exit; CUDASIM_MEMORY=BYTES: capacity of the device (default 8 GiB). */
+ *  tab-separated lines, written at exit; CUDASIM_MEMORY=BYTES: capacity of the device (default 8 GiB);
+ *  CUDASIM_BUDGET=N: instructions of warps that a launch may use (default 4e9). */
 Counters counters();                        /* of all launches */
 Counters counters_of(const Kernel *kernel); /* of one kernel's */
 
