@@ -47,7 +47,7 @@ template <bool wrong> __global__ void absent_lane(float *x)
     const int t = threadIdx.x;
     float v = (float)t;
     if (t < 16)
-        v = __shfl_sync(0xffffu, v, wrong ? t + 16 : t ^ 1); // planted absent_lane: lane
+        v = __shfl_sync(0xffffu, v, wrong ? t + 16 : t ^ 1); // planted by an intrinsic absent_lane: lane
     x[t] = v;
 }
 
@@ -64,7 +64,7 @@ template <bool wrong> __global__ void wrong_mask(float *x)
     const int t = threadIdx.x;
     float v = (float)t;
     if (t < 16)
-        v = __shfl_xor_sync(wrong ? 0xffffffffu : 0xffffu, v, 1); // planted wrong_mask: lane
+        v = __shfl_xor_sync(wrong ? 0xffffffffu : 0xffffu, v, 1); // planted by an intrinsic wrong_mask: lane
     x[t] = v;
 }
 
@@ -79,7 +79,7 @@ BUG(wrong_mask);
 template <bool wrong> __global__ void caller_not_in_mask(unsigned *x)
 {
     const unsigned t = threadIdx.x;
-    x[t] = __ballot_sync(wrong ? 0x7fffffffu : 0xffffffffu, t & 1); // planted caller_not_in_mask: mask
+    x[t] = __ballot_sync(wrong ? 0x7fffffffu : 0xffffffffu, t & 1); // planted by an intrinsic caller_not_in_mask: mask
 }
 
 template <bool wrong> void run_caller_not_in_mask()

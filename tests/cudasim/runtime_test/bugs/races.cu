@@ -131,10 +131,10 @@ template <bool wrong> __global__ void early_overwrite(const float *x, float *y, 
     const int t = threadIdx.x;
     float sum = 0;
     for (int tile = 0; tile < tiles; tile++) {
-        s[t] = x[tile * 64 + t]; // planted early_overwrite: data race.*write after read
+        s[t] = x[tile * 64 + t];
         __syncthreads();
         for (int i = 0; i < 64; i++)
-            sum += s[i];
+            sum += s[i]; // planted early_overwrite: data race
         if (!wrong)
             __syncthreads();
     }
