@@ -17,11 +17,6 @@ class DeviceDeathTest : public testing::Test
     }
 };
 
-[[noreturn]] void leave(bool right)
-{
-    std::_Exit(right ? 0 : 1);
-}
-
 TEST(Device, IsDescribedLikeAnH100)
 {
     int count = 0, device = -1, value = 0;
@@ -71,61 +66,69 @@ TEST(Errors, TheLastOneStaysUntilItIsTaken)
     EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
 }
 
+[[noreturn]] void leave(bool right)
+{
+    std::_Exit(right ? 0 : 1);
+}
+
+void without_driver()
+{
+    setenv("CUDASIM_DRIVER", "0", 1);
+    int count = -7, version = -7;
+    void *memory = &count;
+    bool right = cudaGetDeviceCount(&count) == cudaErrorInsufficientDriver && count == -7;
+    right = right && cudaDriverGetVersion(&version) == cudaSuccess && version == 0;
+    right = right && cudaMalloc(&memory, 4) == cudaErrorInsufficientDriver && memory == &count;
+    leave(right && cudaGetLastError() == cudaErrorInsufficientDriver);
+}
+
 TEST_F(DeviceDeathTest, WithoutADriverArgumentsStayUntouched)
 {
-    EXPECT_EXIT(
-        {
-            setenv("CUDASIM_DRIVER", "0", 1);
-            int count = -7, version = -7;
-            void *memory = &count;
-            leave(cudaGetDeviceCount(&count) == cudaErrorInsufficientDriver && count == -7 &&
-                  cudaDriverGetVersion(&version) == cudaSuccess && version == 0 &&
-                  cudaMalloc(&memory, 4) == cudaErrorInsufficientDriver && memory == &count &&
-                  cudaGetLastError() == cudaErrorInsufficientDriver);
-        },
-        testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(without_driver(), testing::ExitedWithCode(0), "");
+}
+
+void without_device()
+{
+    setenv("CUDASIM_DEVICES", "0", 1);
+    int count = -7;
+    leave(cudaGetDeviceCount(&count) == cudaErrorNoDevice && count == -7 && cudaSetDevice(0) == cudaErrorNoDevice);
 }
 
 TEST_F(DeviceDeathTest, WithoutADeviceThereIsNone)
 {
-    EXPECT_EXIT(
-        {
-            setenv("CUDASIM_DEVICES", "0", 1);
-            int count = -7;
-            leave(cudaGetDeviceCount(&count) == cudaErrorNoDevice && count == -7 &&
-                  cudaSetDevice(0) == cudaErrorNoDevice);
-        },
-        testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(without_device(), testing::ExitedWithCode(0), "");
 }
 
 /** The launch succeeds, the wait tells of the fault, and so does every call from then on. */
+void fault()
+{
+    float *y;
+    bool right = cudaMalloc((void **)&y, 128) == cudaSuccess && cudaMemset(y, 0, 128) == cudaSuccess;
+    right = right && add(y, 1, 64) == cudaSuccess;
+    right = right && cudaDeviceSynchronize() == cudaErrorIllegalAddress;
+    right = right && cudaGetLastError() == cudaErrorIllegalAddress;
+    right = right && cudaGetLastError() == cudaErrorIllegalAddress;
+    right = right && cudaMemset(y, 0, 128) == cudaErrorIllegalAddress;
+    leave(right && cudaFree(y) == cudaErrorIllegalAddress && cudaStreamSynchronize(nullptr) == cudaErrorIllegalAddress);
+}
+
 TEST_F(DeviceDeathTest, AFaultStays)
 {
-    EXPECT_EXIT(
-        {
-            float *y;
-            bool right = cudaMalloc((void **)&y, 128) == cudaSuccess && cudaMemset(y, 0, 128) == cudaSuccess;
-            right = right && add(y, 1, 64) == cudaSuccess;
-            right = right && cudaDeviceSynchronize() == cudaErrorIllegalAddress;
-            right = right && cudaGetLastError() == cudaErrorIllegalAddress;
-            right = right && cudaGetLastError() == cudaErrorIllegalAddress;
-            right = right && cudaMemset(y, 0, 128) == cudaErrorIllegalAddress;
-            leave(right && cudaFree(y) == cudaErrorIllegalAddress && cudaStreamSynchronize(0) != cudaSuccess);
-        },
-        testing::ExitedWithCode(0), "out of bounds");
+    EXPECT_EXIT(fault(), testing::ExitedWithCode(0), "out of bounds");
+}
+
+void double_free()
+{
+    float *y;
+    cudaMalloc((void **)&y, 128);
+    cudaFree(y);
+    cudaFree(y);
+    std::exit(0);
 }
 
 TEST_F(DeviceDeathTest, ReportsGiveExitCode86)
 {
-    EXPECT_EXIT(
-        {
-            float *y;
-            cudaMalloc((void **)&y, 128);
-            cudaFree(y);
-            cudaFree(y);
-            std::exit(0);
-        },
-        testing::ExitedWithCode(86), "double free(.|\n)*cudasim: 1 reports in all");
+    EXPECT_EXIT(double_free(), testing::ExitedWithCode(86), "double free(.|\n)*cudasim: 1 reports in all");
 }
 
 } // namespace
