@@ -214,8 +214,8 @@ CUDASIM_API cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from
                                      size_t height, cudaMemcpyKind kind)
 {
     CUDASIM_CALL;
-    return fail(copy_now(
-        {(uint8_t *)to, to_pitch, (const uint8_t *)from, from_pitch, width, height, kind, "cudaMemcpy2D"}));
+    return fail(
+        copy_now({(uint8_t *)to, to_pitch, (const uint8_t *)from, from_pitch, width, height, kind, "cudaMemcpy2D"}));
 }
 
 CUDASIM_API cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,

@@ -1,4 +1,5 @@
-// The device: one, described like an H100. CUDASIM_DEVICES=0 and CUDASIM_DRIVER=0 are for tests of machines without one.
+// The device: one, described like an H100. CUDASIM_DEVICES=0 and CUDASIM_DRIVER=0 are for tests of machines without
+// one.
 #include <cstdlib>
 #include <cstring>
 
@@ -44,7 +45,7 @@ const Attribute kAttributes[] = {
     {cudaDevAttrClockRate, 1980000},
     {cudaDevAttrMemoryClockRate, 2619000},
     {cudaDevAttrGlobalMemoryBusWidth, 5120},
-    {cudaDevAttrL2CacheSize, 50 * kKibi * kKibi},
+    {cudaDevAttrL2CacheSize, 50 * kKibi *kKibi},
     {cudaDevAttrMultiProcessorCount, 132},
     {cudaDevAttrMaxThreadsPerMultiProcessor, 2048},
     {cudaDevAttrMaxBlocksPerMultiprocessor, 32},

@@ -36,8 +36,8 @@ bool set(const char *variable)
     return value && std::atoi(value);
 }
 
-/** Runs after the destructors of the program and of the simulator. Queued work is not run: what it would write to may be
- * gone. */
+/** Runs after the destructors of the program and of the simulator. Queued work is not run: what it would write to may
+ * be gone. */
 __attribute__((destructor)) void finish()
 {
     if (set("CUDASIM_LEAKS") && !cudasim::context_broken()) {

@@ -2,7 +2,7 @@
 #ifndef CUDASIM_GRAPH_H
 #define CUDASIM_GRAPH_H
 
-#include "runtime.h"
+#include "tests/cudasim/runtime/runtime.h"
 
 namespace cudasim
 {
@@ -15,8 +15,8 @@ struct Node {
 
 cudaGraph_t new_graph();
 void delete_graph(cudaGraph_t graph);
-cudaGraph_t find_graph(cudaGraph_t handle);           /* NULL: not a living graph */
-cudaGraphNode_t find_node(cudaGraphNode_t handle);    /* NULL: no node of a living graph */
+cudaGraph_t find_graph(cudaGraph_t handle);        /* NULL: not a living graph */
+cudaGraphNode_t find_node(cudaGraphNode_t handle); /* NULL: no node of a living graph */
 inline Node *node_of(cudaGraphNode_t handle)
 {
     return (Node *)handle;

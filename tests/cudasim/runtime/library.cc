@@ -161,8 +161,7 @@ CUDASIM_API cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, cud
                                                         int device)
 {
     CUDASIM_CALL;
-    return fail(device != 0 ? cudaErrorInvalidDevice
-                            : set_attribute(cudasim::find_function(kernel), attribute, value));
+    return fail(device != 0 ? cudaErrorInvalidDevice : set_attribute(cudasim::find_function(kernel), attribute, value));
 }
 
 CUDASIM_API cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribute, int value)

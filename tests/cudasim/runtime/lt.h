@@ -1,5 +1,5 @@
-/** tests/cudasim/runtime/lt.h: what the files of the stand-in for libcublasLt share. Descriptors are plain values inside
- *  the opaque structures of cublasLt.h, so that those which the user provides room for work too. */
+/** tests/cudasim/runtime/lt.h: what the files of the stand-in for libcublasLt share. Descriptors are plain values
+ * inside the opaque structures of cublasLt.h, so that those which the user provides room for work too. */
 #ifndef CUDASIM_LT_H
 #define CUDASIM_LT_H
 
@@ -73,7 +73,7 @@ struct Operands {
 /** Checks every range and computes. */
 void run(const Problem &problem, const Operands &operands);
 
-/* --- lt_matrix.cc --------------------------------------------------------------------------------------------------- */
+/* --- lt_matrix.cc --- */
 
 size_t size_of(int type); /* 0: not a type of ours */
 double load(int type, const void *at);

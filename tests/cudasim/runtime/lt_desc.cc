@@ -14,9 +14,9 @@ struct Attribute {
     size_t place, size;
 };
 
-#define FIELD(Type, id, member)                                                                                        \
-    {                                                                                                                  \
-        id, offsetof(lt::Type, member), sizeof(lt::Type::member)                                                       \
+#define FIELD(Type, id, member)                                  \
+    {                                                            \
+        id, offsetof(lt::Type, member), sizeof(lt::Type::member) \
     }
 
 const Attribute kDesc[] = {

@@ -1,5 +1,5 @@
-// Which products the stand-in computes. Where the real library's tables leave a combination out, so does this one; where
-// it is not known what the real one does, this one refuses, so that users have another way.
+// Which products the stand-in computes. Where the real library's tables leave a combination out, so does this one;
+// where it is not known what the real one does, this one refuses, so that users have another way.
 #include <algorithm>
 
 #include "lt.h"
@@ -96,8 +96,8 @@ bool epilogue_supported(Problem *p)
 bool aux_possible(const Problem &p)
 {
     const int64_t unit = p.aux_is_mask ? 128 : 8;
-    return (!p.reads_aux && !p.writes_aux) || (p.desc.aux_ld >= p.m && p.desc.aux_ld % unit == 0 &&
-                                               p.desc.aux_stride % unit == 0);
+    return (!p.reads_aux && !p.writes_aux) ||
+           (p.desc.aux_ld >= p.m && p.desc.aux_ld % unit == 0 && p.desc.aux_stride % unit == 0);
 }
 
 } // namespace

@@ -1,6 +1,6 @@
-/** tests/cudasim/runtime/runtime.h: what the files of the stand-in for libcudart share. One lock guards everything; every
- *  exported function begins with CUDASIM_CALL, which takes the lock and returns what breaks all calls: no driver, no
- *  device, or an earlier fault of a kernel. */
+/** tests/cudasim/runtime/runtime.h: what the files of the stand-in for libcudart share. One lock guards everything;
+ * every exported function begins with CUDASIM_CALL, which takes the lock and returns what breaks all calls: no driver,
+ * no device, or an earlier fault of a kernel. */
 #ifndef CUDASIM_RUNTIME_H
 #define CUDASIM_RUNTIME_H
 
@@ -13,14 +13,14 @@
 #include <string>
 #include <vector>
 
-#include "../sim/sim.h"
+#include "tests/cudasim/sim/sim.h"
 
 #define CUDASIM_API extern "C" __attribute__((visibility("default")))
 
 namespace cudasim
 {
 
-/* --- error.cc ------------------------------------------------------------------------------------------------------ */
+/* --- error.cc --- */
 
 std::recursive_mutex &runtime_lock();
 /** Remembers a code other than success as the last error; returns it. */
@@ -33,23 +33,23 @@ bool context_broken();
 /** The code that hardware would give for what the simulator reported during a launch. */
 cudaError_t code_of_reports(const std::vector<std::string> &reports);
 
-#define CUDASIM_CALL                                                                                                   \
-    const std::lock_guard<std::recursive_mutex> cudasim_locked(cudasim::runtime_lock());                               \
-    if (const cudaError_t cudasim_broken = cudasim::usable())                                                          \
+#define CUDASIM_CALL                                                                     \
+    const std::lock_guard<std::recursive_mutex> cudasim_locked(cudasim::runtime_lock()); \
+    if (const cudaError_t cudasim_broken = cudasim::usable())                            \
     return cudasim::fail(cudasim_broken)
 
-/* --- device.cc ----------------------------------------------------------------------------------------------------- */
+/* --- device.cc --- */
 
 /** Success, or why there is no device: CUDASIM_DRIVER=0, CUDASIM_DEVICES=0. */
 cudaError_t device_missing();
 int device_attribute(cudaDeviceAttr attribute); /* -1: unknown */
 
-/* --- fatbin.cc ----------------------------------------------------------------------------------------------------- */
+/* --- fatbin.cc --- */
 
 /** Loads the newest PTX that the device can run from a fat binary, its wrapper or PTX text. NULL: `*error` says why. */
 Module *load_image(const void *image, cudaError_t *error);
 
-/* --- library.cc ---------------------------------------------------------------------------------------------------- */
+/* --- library.cc --- */
 
 /** A kernel as the runtime knows it: what a cudaKernel_t or cudaFunction_t points to. */
 struct Function {
@@ -65,7 +65,7 @@ void forget_function(Function *function);
 /** From a cudaKernel_t, a cudaFunction_t or the address of the host's stub. NULL: none. */
 Function *find_function(const void *handle);
 
-/* --- register.cc --------------------------------------------------------------------------------------------------- */
+/* --- register.cc --- */
 
 struct Variable {
     uint64_t address = 0;
@@ -74,7 +74,7 @@ struct Variable {
 Function *function_of_stub(const void *stub);
 const Variable *variable_of_symbol(const void *symbol);
 
-/* --- launch.cc ----------------------------------------------------------------------------------------------------- */
+/* --- launch.cc --- */
 
 /** A launch with its parameters copied. */
 struct KernelCall {
@@ -88,7 +88,7 @@ cudaError_t make_call(Function *function, Dim grid, Dim block, const void *const
                       KernelCall *call);
 void run_call(const KernelCall &call);
 
-/* --- stream.cc ----------------------------------------------------------------------------------------------------- */
+/* --- stream.cc --- */
 
 struct Capture;
 struct Node;
@@ -126,10 +126,9 @@ size_t operations_waiting();
 bool in_host_function();
 std::function<void()> host_function(cudaHostFn_t function, void *data);
 
-/* --- capture.cc ---------------------------------------------------------------------------------------------------- */
+/* --- capture.cc --- */
 
-/** Success, or an error when an active capture forbids calls that may synchronise or allocate; the capture is void then.
- */
+/** Success, or an error, which voids a capture, when it forbids calls that may synchronise or allocate. */
 cudaError_t forbidden_while_capturing();
 /** Success, or an error when the stream is captured, or its implicit dependencies would reach one that is. */
 cudaError_t forbidden_on(Stream *stream);
@@ -138,13 +137,13 @@ cudaError_t capture_record(Stream *stream, cudaEvent_t event);
 /** Handles a wait that concerns a capture; *done says whether it did. */
 cudaError_t capture_wait(Stream *stream, cudaEvent_t event, bool *done);
 
-/* --- graph.cc ------------------------------------------------------------------------------------------------------ */
+/* --- graph.cc --- */
 
 Node *add_node(cudaGraph_t graph, const std::vector<Node *> &after, Operation operation);
 /** Whether everything in `nodes` comes before or is in `leaves`. */
 bool all_reach(const std::vector<Node *> &nodes, const std::vector<Node *> &leaves);
 
-/* --- copy.cc ------------------------------------------------------------------------------------------------------- */
+/* --- copy.cc --- */
 
 /** A memset of rows, or a copy, checked when it runs. */
 Operation copy_operation(void *to, const void *from, size_t bytes, cudaMemcpyKind kind);

@@ -3,7 +3,7 @@
 #ifndef CUDASIM_KERNELS_H
 #define CUDASIM_KERNELS_H
 
-#include "device_array.h"
+#include "tests/cudasim/runtime_test/device_array.h"
 
 inline const char *module_text()
 {

@@ -109,7 +109,6 @@ struct Matrix {
     }
 };
 
-
 double gelu(double x)
 {
     return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
@@ -235,9 +234,8 @@ cublasStatus_t heuristic(Product &p, const Desc &desc, cublasLtMatmulHeuristicRe
 {
     cublasLtMatmulPreference_t preference;
     cublasLtMatmulPreferenceCreate(&preference);
-    const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(handle(), desc.desc, p.a.layout, p.b.layout, p.d.layout, p.d.layout, preference,
-                                       1, result, count);
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle(), desc.desc, p.a.layout, p.b.layout,
+                                                                 p.d.layout, p.d.layout, preference, 1, result, count);
     cublasLtMatmulPreferenceDestroy(preference);
     return status;
 }
@@ -257,8 +255,8 @@ void multiply(Product &p, std::vector<char> *got, std::vector<char> *bias, std::
     const float alpha = (float)p.c.alpha, beta = (float)p.c.beta;
     const bool wide = p.c.compute == CUBLAS_COMPUTE_64F;
     ASSERT_EQ(cublasLtMatmul(handle(), desc.desc, wide ? (const void *)&p.c.alpha : &alpha, a.at(), p.a.layout, b.at(),
-                             p.b.layout, wide ? (const void *)&p.c.beta : &beta, d.at(), p.d.layout, d.at(),
-                             p.d.layout, &result.algo, nullptr, 0, nullptr),
+                             p.b.layout, wide ? (const void *)&p.c.beta : &beta, d.at(), p.d.layout, d.at(), p.d.layout,
+                             &result.algo, nullptr, 0, nullptr),
               CUBLAS_STATUS_SUCCESS);
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     *got = d.get();
@@ -342,12 +340,10 @@ struct Types {
     cudaDataType_t input, output;
 };
 
-const Types kTypes[] = {{CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_32F},
-                        {CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F, CUDA_R_32F},
-                        {CUBLAS_COMPUTE_32F_FAST_16BF, CUDA_R_32F, CUDA_R_32F},
-                        {CUBLAS_COMPUTE_32F, CUDA_R_16BF, CUDA_R_32F},
-                        {CUBLAS_COMPUTE_32F, CUDA_R_16BF, CUDA_R_16BF},
-                        {CUBLAS_COMPUTE_64F, CUDA_R_64F, CUDA_R_64F}};
+const Types kTypes[] = {
+    {CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_32F},           {CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F, CUDA_R_32F},
+    {CUBLAS_COMPUTE_32F_FAST_16BF, CUDA_R_32F, CUDA_R_32F}, {CUBLAS_COMPUTE_32F, CUDA_R_16BF, CUDA_R_32F},
+    {CUBLAS_COMPUTE_32F, CUDA_R_16BF, CUDA_R_16BF},         {CUBLAS_COMPUTE_64F, CUDA_R_64F, CUDA_R_64F}};
 
 Case with_types(Case c, const Types &types)
 {
@@ -411,11 +407,11 @@ TEST(Lt, BatchesWithStrides)
 TEST(Lt, EveryEpilogueOfEveryType)
 {
     const uint32_t epilogues[] = {
-        CUBLASLT_EPILOGUE_BIAS,       CUBLASLT_EPILOGUE_RELU,       CUBLASLT_EPILOGUE_RELU_BIAS,
-        CUBLASLT_EPILOGUE_RELU_AUX,   CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_GELU,
-        CUBLASLT_EPILOGUE_GELU_BIAS,  CUBLASLT_EPILOGUE_GELU_AUX,   CUBLASLT_EPILOGUE_GELU_AUX_BIAS,
-        CUBLASLT_EPILOGUE_DRELU,      CUBLASLT_EPILOGUE_DRELU_BGRAD, CUBLASLT_EPILOGUE_DGELU,
-        CUBLASLT_EPILOGUE_DGELU_BGRAD, CUBLASLT_EPILOGUE_BGRADA,    CUBLASLT_EPILOGUE_BGRADB};
+        CUBLASLT_EPILOGUE_BIAS,        CUBLASLT_EPILOGUE_RELU,          CUBLASLT_EPILOGUE_RELU_BIAS,
+        CUBLASLT_EPILOGUE_RELU_AUX,    CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_GELU,
+        CUBLASLT_EPILOGUE_GELU_BIAS,   CUBLASLT_EPILOGUE_GELU_AUX,      CUBLASLT_EPILOGUE_GELU_AUX_BIAS,
+        CUBLASLT_EPILOGUE_DRELU,       CUBLASLT_EPILOGUE_DRELU_BGRAD,   CUBLASLT_EPILOGUE_DGELU,
+        CUBLASLT_EPILOGUE_DGELU_BGRAD, CUBLASLT_EPILOGUE_BGRADA,        CUBLASLT_EPILOGUE_BGRADB};
     for (const Types &types : kTypes)
         for (uint32_t epilogue : epilogues)
             for (int64_t m : {7, 131}) {
@@ -510,9 +506,8 @@ TEST(Lt, AttributesHaveTheirSizesAndDefaults)
     EXPECT_EQ(cublasLtMatmulDescGetAttribute(desc.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, nullptr, 0, &written),
               CUBLAS_STATUS_SUCCESS);
     EXPECT_EQ(written, sizeof ld);
-    EXPECT_EQ(
-        cublasLtMatmulDescGetAttribute(desc.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, sizeof ld, &written),
-        CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(cublasLtMatmulDescGetAttribute(desc.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, sizeof ld, &written),
+              CUBLAS_STATUS_SUCCESS);
     EXPECT_EQ(ld, 0);
     cublasLtMatmulDescOpaque_t own;
     EXPECT_EQ(cublasLtMatmulDescInit(&own, CUBLAS_COMPUTE_32F, CUDA_R_32F), CUBLAS_STATUS_SUCCESS);

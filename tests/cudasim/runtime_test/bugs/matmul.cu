@@ -28,7 +28,8 @@ template <bool wrong> void run_matmul_ld()
 {
     Zeroed<float> a(64), b(64);
     Device<float> c(64);
-    multiply(a.at, wrong ? 9 : 8, b.at, c.at, 8); // planted on the host matmul_ld: cublasLtMatmul: A of 32 bytes at .*past
+    // planted on the host matmul_ld: cublasLtMatmul: A of 32 bytes at .*past
+    multiply(a.at, wrong ? 9 : 8, b.at, c.at, 8);
 }
 BUG(matmul_ld);
 

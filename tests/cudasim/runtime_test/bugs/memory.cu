@@ -78,7 +78,7 @@ BUG(after_free);
 
 template <bool wrong> __global__ void host_pointer(const float *x, float *y)
 {
-    y[threadIdx.x] = x[threadIdx.x]; // planted host_pointer: read of 4 bytes.*(not device memory|host pointer|no allocation)
+    y[threadIdx.x] = x[threadIdx.x]; // planted host_pointer: read of 4 bytes.*(host pointer|not device memory)
 }
 
 template <bool wrong> void run_host_pointer()
