@@ -22,7 +22,7 @@ struct Expectation {
 };
 
 const std::pair<const char *, Blame> kMarks[] = {{"// planted on the host ", Blame::nobody},
-                                                 {"// planted by an intrinsic ", Blame::kernel},
+                                                 {"// planted in the kernel ", Blame::kernel},
                                                  {"// planted ", Blame::line}};
 
 bool parse(const std::string &line, Expectation *expectation)
@@ -74,6 +74,11 @@ std::string pattern_of(const Expectation &e)
 Outcome run_bug(const std::string &arguments)
 {
     return run_on_simulator("CUDASIM_LEAKS=1 CUDASIM_BUDGET=1000000", CUDASIM_BUGS " " + arguments);
+}
+
+void PrintTo(const Expectation &e, std::ostream *to)
+{
+    *to << e.file << ":" << e.line << ": " << e.text;
 }
 
 class PlantedBug : public testing::TestWithParam<Expectation>

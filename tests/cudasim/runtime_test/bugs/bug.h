@@ -1,7 +1,7 @@
 /** tests/cudasim/runtime_test/bugs/bug.h: planted bugs. Each is a function template; with wrong = false it is the
  * correct twin. A comment, which bugs_test.cc reads, says what is to be reported: `planted NAME: REGEX` ends the line
- * that a report must name, with the kernel; `planted by an intrinsic NAME: REGEX` where the line may be one of CUDA's
- * headers; `planted on the host NAME: REGEX` where only the text counts. */
+ * that a report must name, with the kernel; `planted in the kernel NAME: REGEX` where the line may be another, as of
+ * an intrinsic in CUDA's headers; `planted on the host NAME: REGEX` where only the text counts. */
 #ifndef CUDASIM_BUG_H
 #define CUDASIM_BUG_H
 

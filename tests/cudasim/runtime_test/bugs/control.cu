@@ -6,10 +6,10 @@
 template <bool wrong> __global__ void divergent_barrier(float *x)
 {
     if (threadIdx.x < (wrong ? 40 : 64)) {
-        __syncthreads(); // planted divergent_barrier: barrier
+        __syncthreads();
         x[threadIdx.x] = 1;
     } else {
-        __syncthreads();
+        __syncthreads(); // planted divergent_barrier: divergent barrier: threads of the block wait at different places
         x[threadIdx.x] = 2;
     }
 }
@@ -29,7 +29,7 @@ template <bool wrong> __global__ void exit_before_barrier(float *x, int n)
     if (wrong && t >= n)
         return;
     s[t] = (float)t;
-    __syncthreads(); // planted exit_before_barrier: barrier
+    __syncthreads(); // planted exit_before_barrier: divergent barrier: 50 of 64 threads
     if (t < n)
         x[t] = s[n - 1 - t];
 }
@@ -42,12 +42,13 @@ template <bool wrong> void run_exit_before_barrier()
 }
 BUG(exit_before_barrier);
 
+// planted in the kernel absent_lane: shfl reads lane 16, which does not take part
 template <bool wrong> __global__ void absent_lane(float *x)
 {
     const int t = threadIdx.x;
     float v = (float)t;
     if (t < 16)
-        v = __shfl_sync(0xffffu, v, wrong ? t + 16 : t ^ 1); // planted by an intrinsic absent_lane: lane
+        v = __shfl_sync(0xffffu, v, wrong ? t + 16 : t ^ 1);
     x[t] = v;
 }
 
@@ -59,12 +60,13 @@ template <bool wrong> void run_absent_lane()
 }
 BUG(absent_lane);
 
+// planted in the kernel wrong_mask: warp intrinsic: lanes 0xffff0000 of its mask
 template <bool wrong> __global__ void wrong_mask(float *x)
 {
     const int t = threadIdx.x;
     float v = (float)t;
     if (t < 16)
-        v = __shfl_xor_sync(wrong ? 0xffffffffu : 0xffffu, v, 1); // planted by an intrinsic wrong_mask: lane
+        v = __shfl_xor_sync(wrong ? 0xffffffffu : 0xffffu, v, 1);
     x[t] = v;
 }
 
@@ -76,10 +78,11 @@ template <bool wrong> void run_wrong_mask()
 }
 BUG(wrong_mask);
 
+// planted in the kernel caller_not_in_mask: warp intrinsic: the calling lane is not in its own mask
 template <bool wrong> __global__ void caller_not_in_mask(unsigned *x)
 {
     const unsigned t = threadIdx.x;
-    x[t] = __ballot_sync(wrong ? 0x7fffffffu : 0xffffffffu, t & 1); // planted by an intrinsic caller_not_in_mask: mask
+    x[t] = __ballot_sync(wrong ? 0x7fffffffu : 0xffffffffu, t & 1);
 }
 
 template <bool wrong> void run_caller_not_in_mask()
@@ -92,7 +95,7 @@ BUG(caller_not_in_mask);
 
 template <bool wrong> __global__ void endless_loop(volatile int *flag, int *x)
 {
-    while (*flag == (wrong ? 0 : 1)) // planted endless_loop: endless loop
+    while (*flag == (wrong ? 0 : 1)) // planted in the kernel endless_loop: endless loop
         ;
     *x = 1;
 }
@@ -108,7 +111,7 @@ BUG(endless_loop);
 
 template <bool wrong> __global__ void failed_assert(const int *x)
 {
-    assert(x[threadIdx.x] == (wrong ? 1 : 0)); // planted failed_assert: assert
+    assert(x[threadIdx.x] == (wrong ? 1 : 0)); // planted failed_assert: assertion failed
 }
 
 template <bool wrong> void run_failed_assert()

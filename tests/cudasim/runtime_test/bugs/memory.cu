@@ -5,7 +5,7 @@ template <bool wrong> __global__ void global_bounds(float *x, int n)
 {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n + wrong)
-        x[i] = 1; // planted global_bounds: write of 4 bytes.*(out of bounds|past the end|not device memory)
+        x[i] = 1; // planted global_bounds: global write out of bounds: 4 bytes at byte 400 of a block of 400
 }
 
 template <bool wrong> void run_global_bounds()
@@ -20,7 +20,7 @@ template <bool wrong> __global__ void shared_bounds(float *x)
 {
     __shared__ float s[64];
     const int t = threadIdx.x;
-    s[t + (wrong ? 1 : 0)] = x[t]; // planted shared_bounds: shared write of 4 bytes.*out of bounds
+    s[t + (wrong ? 1 : 0)] = x[t]; // planted shared_bounds: shared write out of bounds: 4 bytes at offset 256
     __syncthreads();
     x[t] = s[63 - t + (wrong ? 1 : 0)];
 }
@@ -37,7 +37,7 @@ template <bool wrong> __global__ void local_bounds(const int *at, float *x)
 {
     float a[8];
     for (int i = 0; i < 8; i++)
-        a[at[i]] = (float)i; // planted local_bounds: (local|out of bounds|past the end)
+        a[at[i]] = (float)i; // planted local_bounds: local write out of bounds
     float sum = 0;
     for (int i = 0; i < 8; i++)
         sum += a[at[i] & 7];
@@ -58,7 +58,7 @@ BUG(local_bounds);
 
 template <bool wrong> __global__ void after_free(const float *x, float *y)
 {
-    y[threadIdx.x] = x[threadIdx.x]; // planted after_free: read of 4 bytes.*freed
+    y[threadIdx.x] = x[threadIdx.x]; // planted after_free: global read of freed memory: 4 bytes
 }
 
 template <bool wrong> void run_after_free()
@@ -78,7 +78,7 @@ BUG(after_free);
 
 template <bool wrong> __global__ void host_pointer(const float *x, float *y)
 {
-    y[threadIdx.x] = x[threadIdx.x]; // planted host_pointer: read of 4 bytes.*(host pointer|not device memory)
+    y[threadIdx.x] = x[threadIdx.x]; // planted host_pointer: global read of no block: 4 bytes at .*host pointer
 }
 
 template <bool wrong> void run_host_pointer()
@@ -110,7 +110,7 @@ BUG(misaligned_vector);
 
 template <bool wrong> __global__ void uninitialised_global(const float *x, float *y)
 {
-    y[threadIdx.x] = x[threadIdx.x] * 2; // planted uninitialised_global: uninitialised
+    y[threadIdx.x] = x[threadIdx.x] * 2; // planted uninitialised_global: uninitialised global read
 }
 
 template <bool wrong> void run_uninitialised_global()
@@ -130,7 +130,7 @@ template <bool wrong> __global__ void uninitialised_shared(float *x)
     if (t < (wrong ? 32 : 64))
         s[t] = 1;
     __syncthreads();
-    x[t] = s[t]; // planted uninitialised_shared: uninitialised
+    x[t] = s[t]; // planted uninitialised_shared: uninitialised shared read
 }
 
 template <bool wrong> void run_uninitialised_shared()
@@ -149,7 +149,7 @@ template <bool wrong> __global__ void missing_async_wait(const float4 *x, float4
     asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(x + t) : "memory");
     if (!wrong)
         asm volatile("cp.async.wait_all;" ::: "memory");
-    y[t] = s[t]; // planted missing_async_wait: (uninitialised|cp.async|async)
+    y[t] = s[t]; // planted missing_async_wait: uninitialised shared read
 }
 
 template <bool wrong> void run_missing_async_wait()

@@ -5,10 +5,12 @@ template <bool wrong> __global__ void shared_race(float *x)
 {
     __shared__ float s[64];
     const int t = threadIdx.x;
+    s[t] = 0;
+    __syncthreads();
     s[t] = x[t];
     if (!wrong)
         __syncthreads();
-    x[t] = s[63 - t]; // planted shared_race: (data race|uninitialised)
+    x[t] = s[63 - t]; // planted shared_race: data race: shared read of what was written by
 }
 
 template <bool wrong> void run_shared_race()
@@ -26,7 +28,7 @@ template <bool wrong> __global__ void warp_race(float *x)
     s[t] = x[t];
     if (!wrong)
         __syncwarp();
-    x[t] = s[31 - t]; // planted warp_race: data race.*read of a value written by
+    x[t] = s[31 - t]; // planted warp_race: data race: shared read of what was written by
 }
 
 template <bool wrong> void run_warp_race()
@@ -40,7 +42,7 @@ BUG(warp_race);
 template <bool wrong> __global__ void race_in_block(float *x)
 {
     if (wrong)
-        x[0] += (float)threadIdx.x; // planted race_in_block: data race
+        x[0] += (float)threadIdx.x; // planted race_in_block: data race: global
     else
         atomicAdd(x, (float)threadIdx.x);
 }
@@ -56,7 +58,7 @@ BUG(race_in_block);
 template <bool wrong> __global__ void race_between_blocks(float *x)
 {
     if (threadIdx.x == 0)
-        x[wrong ? 0 : blockIdx.x] = (float)blockIdx.x; // planted race_between_blocks: data race.*another block
+        x[wrong ? 0 : blockIdx.x] = 1; // planted race_between_blocks: data race: global write after a write by another
 }
 
 template <bool wrong> void run_race_between_blocks()
@@ -71,7 +73,9 @@ template <bool wrong> __global__ void read_across_blocks(float *x)
 {
     x[blockIdx.x] = (float)blockIdx.x;
     if (wrong && blockIdx.x > 0)
-        x[blockIdx.x] += x[blockIdx.x - 1]; // planted read_across_blocks: data race.*another block
+        x[blockIdx.x] +=
+            x[blockIdx.x -
+              1]; // planted read_across_blocks: data race: global read of what was written by another block
 }
 
 template <bool wrong> void run_read_across_blocks()
@@ -96,7 +100,8 @@ template <bool wrong> __global__ void missing_fence(float *part, unsigned *done,
         __threadfence();
     float total = 0;
     for (unsigned b = 0; b < gridDim.x; b++)
-        total += ((volatile float *)part)[b]; // planted missing_fence: data race
+        total += ((volatile float *)
+                      part)[b]; // planted missing_fence: data race: global read of what was written by another block
     *sum = total;
 }
 
@@ -113,7 +118,7 @@ BUG(missing_fence);
 template <bool wrong> __global__ void half_word_race(unsigned short *x)
 {
     const int t = threadIdx.x;
-    x[wrong ? t / 2 : t] = (unsigned short)t; // planted half_word_race: data race.*write after write
+    x[wrong ? t / 2 : t] = (unsigned short)t; // planted half_word_race: data race: global write after a write
 }
 
 template <bool wrong> void run_half_word_race()
@@ -134,7 +139,7 @@ template <bool wrong> __global__ void early_overwrite(const float *x, float *y, 
         s[t] = x[tile * 64 + t];
         __syncthreads();
         for (int i = 0; i < 64; i++)
-            sum += s[i]; // planted early_overwrite: data race
+            sum += s[i]; // planted early_overwrite: data race: shared
         if (!wrong)
             __syncthreads();
     }
