@@ -8,7 +8,7 @@
 #include <sstream>
 #include <vector>
 
-#include "run.h"
+#include "outcome.h"
 
 namespace
 {

@@ -4,7 +4,7 @@
 #include <sstream>
 #include <vector>
 
-#include "run.h"
+#include "outcome.h"
 
 namespace
 {

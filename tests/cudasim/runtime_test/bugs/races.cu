@@ -57,8 +57,10 @@ BUG(race_in_block);
 
 template <bool wrong> __global__ void race_between_blocks(float *x)
 {
+    const float own = (float)blockIdx.x;
     if (threadIdx.x == 0)
-        x[wrong ? 0 : blockIdx.x] = 1; // planted race_between_blocks: data race: global write after a write by another
+        x[wrong ? 0 : blockIdx.x] =
+            own; // planted race_between_blocks: data race: global write after a write by another
 }
 
 template <bool wrong> void run_race_between_blocks()

@@ -1,6 +1,6 @@
-/** tests/cudasim/runtime_test/run.h: runs a program on the simulator. */
-#ifndef CUDASIM_RUN_H
-#define CUDASIM_RUN_H
+/** tests/cudasim/runtime_test/outcome.h: runs a program on the simulator. */
+#ifndef CUDASIM_OUTCOME_H
+#define CUDASIM_OUTCOME_H
 
 #include <sys/wait.h>
 
