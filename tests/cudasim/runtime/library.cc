@@ -202,6 +202,13 @@ CUDASIM_API cudaError_t cudaFuncGetName(const char **name, const void *handle)
     return cudaSuccess;
 }
 
+CUDASIM_API cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *stub)
+{
+    CUDASIM_CALL;
+    *kernel = (cudaKernel_t)cudasim::function_of_stub(stub);
+    return fail(*kernel ? cudaSuccess : cudaErrorInvalidDeviceFunction);
+}
+
 CUDASIM_API cudaError_t cudaGetFuncBySymbol(cudaFunction_t *function, const void *symbol)
 {
     CUDASIM_CALL;

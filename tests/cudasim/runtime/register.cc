@@ -116,9 +116,7 @@ CUDASIM_API cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size
 
 CUDASIM_API cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *stub)
 {
-    const std::lock_guard<std::recursive_mutex> locked(cudasim::runtime_lock());
-    *kernel = (cudaKernel_t)cudasim::function_of_stub(stub);
-    return *kernel ? cudaSuccess : cudasim::fail(cudaErrorInvalidDeviceFunction);
+    return cudaGetKernel(kernel, stub);
 }
 
 CUDASIM_API cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared,

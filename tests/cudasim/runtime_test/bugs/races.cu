@@ -59,8 +59,7 @@ template <bool wrong> __global__ void race_between_blocks(float *x)
 {
     const float own = (float)blockIdx.x;
     if (threadIdx.x == 0)
-        x[wrong ? 0 : blockIdx.x] =
-            own; // planted race_between_blocks: data race: global write after a write by another
+        x[wrong ? 0 : blockIdx.x] = own; // planted race_between_blocks: data race: .* write by another block
 }
 
 template <bool wrong> void run_race_between_blocks()
