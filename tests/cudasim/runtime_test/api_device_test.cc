@@ -51,7 +51,7 @@ TEST(Errors, HaveNamesAndTexts)
     EXPECT_STREQ(cudaGetErrorName(cudaErrorIllegalAddress), "cudaErrorIllegalAddress");
     EXPECT_STREQ(cudaGetErrorString(cudaErrorIllegalAddress), "an illegal memory access was encountered");
     EXPECT_STREQ(cudaGetErrorString(cudaErrorMemoryAllocation), "out of memory");
-    EXPECT_STREQ(cudaGetErrorName((cudaError_t)99999), "unrecognized error code");
+    EXPECT_STREQ(cudaGetErrorName((cudaError_t)1001), "unrecognized error code");
 }
 
 TEST(Errors, TheLastOneStaysUntilItIsTaken)
