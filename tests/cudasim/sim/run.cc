@@ -177,10 +177,11 @@ bool arrive(Warp &w, Path &path, const Instruction &in, u32 mask)
 
 bool sync(Warp &w, Path &path, const Instruction &in, u32 mask)
 {
-    const int lane = first_lane(mask);
-    const u32 members = source<u32>(w, in.e)[lane];
-    if (!has_lane(members, lane))
-        report(w, in, lane, "warp intrinsic: the calling lane is not in its own mask %#x", members);
+    const u32 *masks = source<u32>(w, in.e); /* groups of lanes may each name their own */
+    const u32 members = masks[first_lane(mask)];
+    for (u32 rest = mask; rest; rest &= rest - 1)
+        if (const int lane = first_lane(rest); !has_lane(masks[lane], lane))
+            report(w, in, lane, "warp intrinsic: the calling lane is not in its own mask %#x", masks[lane]);
     if (path.mask & ~mask)
         put(w, path, path.mask & ~mask, path.pc + 1);
     path.mask = mask;
