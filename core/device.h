@@ -70,6 +70,7 @@ struct egi_device {
     const egi_device_type *type;
     eg_context *context;
     bool reference_only;   /* for tests: never a fast kernel */
+    bool eager;            /* for tests: kernels one by one, never as a graph */
     char description[192]; /* units and libraries, e.g. "avx2, oneDNN 2.6.3" */
 };
 

@@ -36,7 +36,6 @@ typedef struct egi_cuda {
     egi_cuda_graph graphs[EGI_CUDA_GRAPHS];
     int processors;      /* streaming multiprocessors */
     size_t shared_bytes; /* of a block, without opting in */
-    bool eager;          /* for tests: never a graph */
 } egi_cuda;
 
 extern const egi_device_type egi_device_cuda;

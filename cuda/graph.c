@@ -23,7 +23,7 @@ static bool can_capture(const egi_cuda *c, const egi_kernel *kernels, int n)
     for (int i = 0; i < n; i++)
         if (kernels[i].slow || kernels[i].time)
             return false;
-    return !c->eager && n > 0;
+    return !c->base.eager && n > 0;
 }
 
 static eg_status capture(egi_cuda *c, egi_cuda_graph *g, const egi_control *control)

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -13,6 +14,7 @@
 extern "C" {
 #include "checkpoints/keras_config.h"
 #include "core/context.h"
+#include "core/mirror.h"
 #include "core/rng.h"
 #include "engram/engram.h"
 #include "finetune/run.h"
@@ -24,11 +26,12 @@ extern "C" {
 
 struct Context {
     eg_context *c = nullptr;
-    explicit Context(int threads = 1, const eg_allocator *allocator = nullptr)
+    explicit Context(int threads = 1, const eg_allocator *allocator = nullptr, const char *device = nullptr)
     {
         eg_context_options options = EG_CONTEXT_OPTIONS_INIT;
         options.threads = threads;
         options.allocator = allocator;
+        options.device = device ? device : getenv("EG_TEST_DEVICE"); // NULL: auto
         EXPECT_OK(eg_context_create(&c, &options));
         live_at_start = c->live_blocks;
     }
@@ -119,6 +122,7 @@ struct Model {
     std::vector<double> get(const std::string &path) const
     {
         const egi_tensor t = weight(path);
+        EXPECT_OK(egi_host_reads(m->context, t.data));
         std::vector<double> out;
         for (int64_t i = 0; i < egi_count(&t); i++)
             out.push_back(egi_get(&t, i));
@@ -126,6 +130,7 @@ struct Model {
     }
     std::vector<unsigned char> bytes() const
     {
+        EXPECT_OK(egi_host_reads(m->context, m->weights));
         const unsigned char *b = static_cast<const unsigned char *>(m->weights);
         return {b, b + m->arena_count * (int64_t)egi_dtype_size(m->dtype)};
     }

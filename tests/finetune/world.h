@@ -29,11 +29,12 @@ struct Blobs {
 };
 
 struct World {
-    Context context;
+    const char *device; // NULL: EG_TEST_DEVICE
+    Context context{1, nullptr, device};
     Model model;
     Blobs old, fresh, third;
     Config config{context.c};
-    World()
+    explicit World(const char *on = nullptr) : device(on)
     {
         Model::chain(model, context.c, EGI_F32, EGI_SHAPE(2), kNet);
         old.make(context.c, "old", -2, -1, 2, -1, 600, 1);

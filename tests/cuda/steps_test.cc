@@ -1,0 +1,184 @@
+// Training on device cuda equals training on the cpu; a graph equals its kernels one by one.
+#include "tests/finetune/world.h"
+
+extern "C" {
+#include "core/device.h"
+}
+
+namespace
+{
+
+const char kConv[] = R"([
+    {"class_name":"Conv2D","config":{"name":"conv","filters":6,"kernel_size":3,"padding":"same","use_bias":false}},
+    {"class_name":"BatchNormalization","config":{"name":"norm"}},
+    {"class_name":"Activation","config":{"name":"relu","activation":"relu"}},
+    {"class_name":"MaxPooling2D","config":{"name":"pool"}},
+    {"class_name":"Dropout","config":{"name":"drop","rate":0.25}},
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
+const char kDense[] = R"([
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"hidden","units":33,"activation":"relu"}},
+    {"class_name":"Dense","config":{"name":"second","units":17,"activation":"tanh"}},
+    {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
+
+struct Kind {
+    const char *layers;
+    bool anchor, rehearsal;
+};
+
+// Losses of ten steps, and the weights at their end.
+struct Trained {
+    std::vector<double> losses;
+    std::vector<unsigned char> weights;
+};
+
+void arena_of(void **out, const Model &model, double value)
+{
+    ASSERT_OK(egi_model_arena(out, model.m));
+    const egi_tensor t = {*out, EGI_F32, EGI_SHAPE(model.m->arena_count)};
+    for (int64_t i = 0; i < model.m->arena_count; i++)
+        egi_set(&t, i, value);
+}
+
+void steps(Trained &out, egi_trainer *trainer, bool rehearsal)
+{
+    for (int step = 0; step < 10; step++) {
+        std::vector<egi_item> items;
+        for (int64_t i = 0; i < 12; i++)
+            items.push_back({(step * 12 + i) % 40, rehearsal ? (int32_t)(i % 2) : 0});
+        egi_step_result r{};
+        ASSERT_OK(egi_trainer_step(trainer, items.data(), 12, 0.01, 0.5, &r));
+        out.losses.push_back(r.loss + r.penalty);
+    }
+}
+
+void train(Trained &out, const char *device, const Kind &kind, bool eager = false)
+{
+    Context context(1, nullptr, device);
+    ASSERT_STREQ(device, eg_context_device(context.c));
+    context.c->device->eager = eager;
+    Model model;
+    Dataset data[2];
+    Model::chain(model, context.c, EGI_F32, EGI_SHAPE(8, 8, 3), kind.layers);
+    ASSERT_NE(nullptr, model.m);
+    egi_source sources[2]{};
+    for (uint32_t s = 0; s < 2; s++) {
+        data[s].make(context.c, normal(40 * 8 * 8 * 3, 10 + s), {8, 8, 3}, labels(40, 5, 20 + s));
+        sources[s].data = data[s].d;
+    }
+    Config config(context.c);
+    egi_trainer_options o{};
+    o.optimizer = egi_optimizer_find("adamw");
+    o.settings = o.optimizer->fallback;
+    o.settings.clip_norm = 1;
+    o.penalties.weight_decay = 0.01;
+    o.penalties.l1 = 1e-4;
+    o.log_penalty = true;
+    o.seed = 1;
+    o.sources = sources;
+    o.n_sources = kind.rehearsal ? 2 : 1;
+    void *anchor = nullptr, *omega = nullptr;
+    if (kind.anchor) {
+        arena_of(&anchor, model, 0.05);
+        arena_of(&omega, model, 1.5);
+    }
+    o.anchor = anchor;
+    o.omega = omega;
+    ASSERT_OK(egi_objective_make(&o.objective, model.m, egi_config_run(config.c), sources, o.n_sources));
+    egi_trainer *trainer = nullptr;
+    ASSERT_OK(egi_trainer_create(&trainer, model.m, &o));
+    ASSERT_OK(egi_trainer_prepare(trainer, 12));
+    steps(out, trainer, kind.rehearsal);
+    out.weights = model.bytes();
+    egi_trainer_free(trainer);
+    egi_free(context.c, anchor);
+    egi_free(context.c, omega);
+}
+
+class Steps : public ::testing::TestWithParam<Kind>
+{
+};
+
+} // namespace
+
+TEST_P(Steps, AreThoseOfTheCpu)
+{
+    Trained cpu, cuda;
+    train(cpu, "cpu", GetParam());
+    train(cuda, "cuda", GetParam());
+    ASSERT_EQ(10u, cpu.losses.size());
+    ASSERT_EQ(10u, cuda.losses.size());
+    for (size_t i = 0; i < 10; i++)
+        EXPECT_NEAR(cpu.losses[i], cuda.losses[i], 1e-4 * cpu.losses[i]) << "step " << i;
+    EXPECT_LT(cpu.losses[9], cpu.losses[0]);
+}
+
+TEST_P(Steps, OfAGraphAreThoseOfItsKernels)
+{
+    Trained graph, eager, again;
+    train(graph, "cuda", GetParam());
+    train(again, "cuda", GetParam());
+    train(eager, "cuda", GetParam(), true);
+    EXPECT_EQ(graph.losses, eager.losses);
+    EXPECT_EQ(graph.weights, eager.weights);
+    EXPECT_EQ(graph.weights, again.weights);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Steps,
+                         ::testing::Values(Kind{kDense, false, false}, Kind{kDense, true, true},
+                                           Kind{kConv, false, false}, Kind{kConv, true, false},
+                                           Kind{kConv, false, true}, Kind{kConv, true, true}),
+                         [](const auto &info) {
+                             const Kind &k = info.param;
+                             return std::string(k.layers == kDense ? "dense" : "conv") + (k.anchor ? "_anchor" : "") +
+                                    (k.rehearsal ? "_rehearsal" : "");
+                         });
+
+// A whole run: importance is estimated, batches are composed, epochs measured, the best weights taken.
+TEST(Runs, AreThoseOfTheCpu)
+{
+    for (const char *method : {"rehearsal", "ewc", "l2sp"}) {
+        Result results[2];
+        for (int device = 0; device < 2; device++) {
+            World w(device ? "cuda" : "cpu");
+            w.pretrain();
+            w.config.set("remember.method", method).set("finetune.epochs", "2");
+            finetune(results[device], w, w.fresh, {&w.old});
+        }
+        EXPECT_NEAR(results[0].r->new_after, results[1].r->new_after, 0.02) << method;
+        EXPECT_NEAR(results[0].r->keep[0].after, results[1].r->keep[0].after, 0.02) << method;
+    }
+}
+
+// The real network's outputs on real digits.
+TEST(RealNet, LeNetOn64Digits)
+{
+    const char *given = getenv("EG_SHARED");
+    const std::string shared = given ? given : EG_SOURCE_DIR "/../shared";
+    const std::string folder = shared + "/checkpoints/deepxplore-mnist-lenets/";
+    std::vector<float> y[2];
+    for (int device = 0; device < 2; device++) {
+        Context context(1, nullptr, device ? "cuda" : "cpu");
+        eg_dataset *digits = nullptr;
+        if (!std::ifstream(folder + "Model3.h5"))
+            GTEST_SKIP() << "no " << folder;
+        eg_load_options options = EG_LOAD_OPTIONS_INIT;
+        const std::string arch = folder + "Model3.arch.json", path = shared + "/data/mnist";
+        options.arch = arch.c_str();
+        Model model;
+        ASSERT_OK(eg_model_load(&model.m, context.c, (folder + "Model3.h5").c_str(), &options));
+        ASSERT_OK(eg_dataset_load(&digits, context.c, path.c_str(), EG_PART_TEST));
+        std::vector<float> x(64 * 28 * 28);
+        ASSERT_OK(eg_dataset_read(digits, 0, 0, 64, x.data()));
+        for (float &v : x)
+            v /= 255;
+        y[device].resize(64 * 10);
+        const float *in[] = {x.data()};
+        float *out[] = {y[device].data()};
+        ASSERT_OK(eg_model_predict(model.m, 64, in, out));
+        eg_dataset_free(digits);
+    }
+    for (size_t i = 0; i < y[0].size(); i++)
+        EXPECT_NEAR(y[0][i], y[1][i], 1e-5) << i;
+}
