@@ -138,15 +138,18 @@ u8 *check_generic(Warp &w, const Instruction &in, int lane, u64 address, u32 byt
 
 /* --- plain cases, a warp at a time -------------------------------------------------------------------------------- */
 
-/** Where most accesses of one instruction lie; size 0: nowhere, so that each lane takes the whole rules. */
+/** Where most accesses of one instruction lie, with all that is the same for its lanes at hand; size 0: nowhere, so
+ * that each lane takes the whole rules. */
 struct Window {
-    Region *region = nullptr;
+    u8 *base = nullptr, *valid = nullptr;
+    Shadow *shadow = nullptr;
     u64 origin = 0, size = 0; /* address of its first byte */
-    Accessor who = {0, 0};
+    int shift = 2;
+    Accessor who;
 
-    Window(Warp &w, const Instruction &in, u64 address)
+    Window(Warp &w, const Instruction &in, u64 address) : who{(u16)(w.id * 32), (u16)w.syncs, epochs}
     {
-        who = {(u16)(w.id * 32), (u16)w.syncs};
+        Region *region = nullptr;
         if (in.strong || !check_level)
             return;
         if (in.space == Space::shared) {
@@ -161,29 +164,31 @@ struct Window {
             return;
         }
         region->make_shadow();
+        base = region->base;
+        valid = region->valid;
+        shadow = region->shadow;
+        shift = region->shift;
         size = region->size;
     }
 };
 
-/** true: the access is plainly right, and noted. */
-template <int bytes, bool write> inline bool plain(const Window &window, u64 offset, int lane)
+/** true: the access is plainly right, and noted. `shift`: of the shadow. */
+template <int bytes, bool write, int shift>
+__attribute__((always_inline)) inline bool plain(const Window &window, u64 offset, int lane)
 {
-    const Region &r = *window.region;
-    u8 *valid = r.valid + offset / 4;
+    u8 *valid = window.valid + offset / 4;
     constexpr int words = bytes < 4 ? 1 : bytes / 4;
     const u8 mask = bytes < 4 ? (u8)(((1 << bytes) - 1) << (offset & 3)) : (u8)15;
-    for (int k = 0; k < words; k++) {
+    for (int k = 0; k < words; k++)
         if (write ? valid[k] >> 4 & mask : (valid[k] & mask) != mask)
             return false;
-    }
-    if (r.shadow) {
-        if (bytes < 1 << r.shift)
+    if (window.shadow) {
+        if (bytes < 1 << shift)
             return false;
-        Shadow *s = r.shadow + (offset >> r.shift);
-        const int units = bytes >> r.shift;
-        const Accessor who = {(u16)(window.who.thread + lane), window.who.sync};
-        for (int k = 0; k < units; k++)
-            if (!(write ? note_write(s[k], who) : note_read(s[k], who)))
+        Shadow *s = window.shadow + (offset >> shift);
+        const u16 thread = (u16)(window.who.first_thread + lane);
+        for (int k = 0; k < bytes >> shift; k++)
+            if (!(write ? note_write(s[k], window.who, thread) : note_read(s[k], window.who, thread)))
                 return false;
     }
     for (int k = 0; write && k < words; k++)
@@ -191,13 +196,14 @@ template <int bytes, bool write> inline bool plain(const Window &window, u64 off
     return true;
 }
 
-template <int bytes, bool write>
-inline u8 *touch_lane(Warp &w, const Instruction &in, const Window &window, int lane, u64 address, const void *value)
+template <int bytes, bool write, int shift>
+__attribute__((always_inline)) inline u8 *touch_lane(Warp &w, const Instruction &in, const Window &window, int lane,
+                                                     u64 address, const void *value)
 {
     u64 offset = address - window.origin;
     if (offset < window.size && bytes <= window.size - offset && !(address & (bytes - 1)) &&
-        plain<bytes, write>(window, offset, lane))
-        return window.region->base + offset;
+        plain<bytes, write, shift>(window, offset, lane))
+        return window.base + offset;
     return check_access(w, in, in.space, lane, address, bytes, write ? Touch::write : Touch::read, value);
 }
 
@@ -220,37 +226,35 @@ inline u64 extended(u64 value, int bytes)
     return (u64)((s64)(value << unused) >> unused);
 }
 
-template <int size, int count> void load(Warp &w, const Instruction &in, u32 mask)
+template <int size, int count, int shift>
+void load_lanes(Warp &w, const Instruction &in, u32 mask, const u64 *addresses, const Window window)
 {
     constexpr int bytes = size * count;
-    u64 addresses[32];
-    lane_addresses(w, in, addresses);
-    count_request(w, in, addresses, mask, bytes);
-    const Window window(w, in, addresses[first_lane(mask)]);
+    const bool wide = size == 8 || in.wide == 8, extend = in.extend;
+    u8 *rows[count];
+    for (int k = 0; k < count; k++)
+        rows[k] = w.frame->registers + in.v[k];
     for (u32 rest = mask; rest; rest &= rest - 1) {
         const int i = first_lane(rest);
-        const u8 *p = touch_lane<bytes, false>(w, in, window, i, addresses[i], nullptr);
+        const u8 *p = touch_lane<bytes, false, shift>(w, in, window, i, addresses[i], nullptr);
         for (int k = 0; k < count; k++) {
             u64 x = p ? load_bytes<size>(p + size * k) : 0;
-            if (in.extend)
+            if (size < 8 && extend)
                 x = extended(x, size);
-            if (size == 8 || in.wide == 8)
-                target<u64>(w, in.v[k])[i] = x;
+            if (wide)
+                ((u64 *)rows[k])[i] = x;
             else
-                target<u32>(w, in.v[k])[i] = (u32)x;
+                ((u32 *)rows[k])[i] = (u32)x;
         }
         if (in.strong)
             sync_acquire(w.id * 32 + (u32)i, addresses[i]);
     }
 }
 
-template <int size, int count> void store(Warp &w, const Instruction &in, u32 mask)
+template <int size, int count, int shift>
+void store_lanes(Warp &w, const Instruction &in, u32 mask, const u64 *addresses, const Window window)
 {
     constexpr int bytes = size * count;
-    u64 addresses[32];
-    lane_addresses(w, in, addresses);
-    count_request(w, in, addresses, mask, bytes);
-    const Window window(w, in, addresses[first_lane(mask)]);
     for (u32 rest = mask; rest; rest &= rest - 1) {
         const int i = first_lane(rest);
         u8 value[bytes];
@@ -264,10 +268,22 @@ template <int size, int count> void store(Warp &w, const Instruction &in, u32 ma
         }
         if (in.strong)
             sync_release(w.id * 32 + (u32)i, addresses[i], in.release);
-        u8 *p = touch_lane<bytes, true>(w, in, window, i, addresses[i], value);
+        u8 *p = touch_lane<bytes, true, shift>(w, in, window, i, addresses[i], value);
         if (p)
             memcpy(p, value, bytes);
     }
+}
+
+template <int size, int count, bool write> void access_lanes(Warp &w, const Instruction &in, u32 mask)
+{
+    u64 addresses[32];
+    lane_addresses(w, in, addresses);
+    count_request(w, in, addresses, mask, size * count);
+    const Window window(w, in, addresses[first_lane(mask)]);
+    constexpr auto of_words = write ? store_lanes<size, count, 2> : load_lanes<size, count, 2>;
+    constexpr auto of_halves = write ? store_lanes<size, count, 1> : load_lanes<size, count, 1>;
+    constexpr auto of_bytes = write ? store_lanes<size, count, 0> : load_lanes<size, count, 0>;
+    (window.shift == 2 ? of_words : window.shift == 1 ? of_halves : of_bytes)(w, in, mask, addresses, window);
 }
 
 /** The launch's parameters are the same for all lanes. */
@@ -295,13 +311,13 @@ template <bool write, int size> Handler handler_of_size(int count)
 {
     switch (count) {
     case 1:
-        return write ? store<size, 1> : load<size, 1>;
+        return access_lanes<size, 1, write>;
     case 2:
-        return write ? store<size, 2> : load<size, 2>;
+        return access_lanes<size, 2, write>;
     case 4:
-        return write ? store<size, 4> : load<size, 4>;
+        return access_lanes<size, 4, write>;
     case 8:
-        return size <= 4 ? (write ? store<size, 8> : load<size, 8>) : nullptr;
+        return size <= 4 ? (access_lanes<size, 8, write>) : nullptr;
     default:
         return nullptr;
     }

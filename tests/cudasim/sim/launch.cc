@@ -13,14 +13,14 @@ u64 instructions_done;
 namespace
 {
 
-const u64 reports_limit = 1000; /* then the launch is stopped */
+const u64 reports_of_launch = 1000; /* then it is stopped */
 
 Ending ending = Ending::complete; /* of the last launch */
 
 u64 instruction_budget()
 {
     const char *text = getenv("CUDASIM_BUDGET");
-    return text && *text ? strtoull(text, nullptr, 0) : 4000000000ull;
+    return text && *text ? strtoull(text, nullptr, 0) : 2000000000ull;
 }
 
 /* --- barriers ----------------------------------------------------------------------------------------------------- */
@@ -277,18 +277,14 @@ std::string refusal(const Kernel &k, Dim grid, Dim block, size_t dynamic)
 
 void run_grid(Block &b, Dim grid)
 {
-    u64 budget = instruction_budget(), reports = report_count();
+    u64 budget = instruction_budget();
+    b.reports_limit = report_count() + reports_of_launch;
     for (u32 z = 0; z < grid.z; z++)
         for (u32 y = 0; y < grid.y; y++)
             for (u32 x = 0; x < grid.x; x++) {
                 begin_block(b, x, y, z);
                 b.kernel->counters.blocks++;
                 run_block(b, &budget);
-                if (b.ending == Ending::complete && report_count() - reports > reports_limit) {
-                    report_host("kernel %s is stopped: more than %llu reports", b.kernel->shown.c_str(),
-                                (unsigned long long)reports_limit);
-                    b.ending = Ending::stopped;
-                }
                 if (b.ending != Ending::complete)
                     return;
             }

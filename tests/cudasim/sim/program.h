@@ -190,6 +190,7 @@ struct Block {
     u32 arrived[16] = {}; /* bar.arrive: threads that did not stay */
     std::vector<Warp> warps;
     Ending ending = Ending::complete; /* otherwise the launch ends */
+    u64 reports_limit = 0;            /* of report_count() */
 };
 
 /* Special registers: rows in Warp::special. */

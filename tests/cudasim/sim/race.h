@@ -26,45 +26,45 @@ const u16 many_warps = 0x800;    /* threads of several warps */
 const u16 other_blocks = 0x1000; /* an earlier block of the launch read it too */
 const u16 strong_mark = 0x2000;
 
-struct Accessor { /* what the checks need of a thread */
-    u16 thread, sync;
+struct Accessor { /* what the checks need to know of all lanes of a warp, in this instruction */
+    u16 first_thread, sync;
+    Epochs epochs;
 };
 
 /** What the plain cases need: true when the read or write is no race, and noted. */
-inline bool note_read(Shadow &s, Accessor who)
+__attribute__((always_inline)) inline bool note_read(Shadow &s, const Accessor &who, u16 thread)
 {
-    if (s.wrote >= epochs.launch &&
-        (s.wrote < epochs.block || (s.wrote == epochs.now && (s.writer & thread_mask) != who.thread)))
+    const Epochs &e = who.epochs;
+    if (s.wrote >= e.launch && (s.wrote < e.block || (s.wrote == e.now && (s.writer & thread_mask) != thread)))
         return false;
-    if (s.read != epochs.now) {
+    if (s.read != e.now) {
         u16 earlier = 0;
-        if (s.read >= epochs.launch)
-            earlier = s.read < epochs.block ? other_blocks : s.reader & other_blocks;
-        s.read = epochs.now;
-        s.reader = who.thread | earlier;
+        if (s.read >= e.launch)
+            earlier = s.read < e.block ? other_blocks : s.reader & other_blocks;
+        s.read = e.now;
+        s.reader = thread | earlier;
         s.read_sync = who.sync;
         return true;
     }
-    if (s.reader & strong_mark)
+    if ((s.reader & many_warps) || s.reader == thread)
+        return !(s.reader & strong_mark);
+    const bool same_warp = (s.reader & thread_mask) / 32 == thread / 32;
+    if (s.reader & strong_mark || (same_warp && s.read_sync != who.sync))
         return false;
-    if ((s.reader & many_warps) || ((s.reader & thread_mask) == who.thread && !(s.reader & many_lanes)))
-        return true;
-    if (s.read_sync != who.sync && (s.reader & thread_mask) / 32 == who.thread / 32)
-        return false;
-    s.reader |= (s.reader & thread_mask) / 32 == who.thread / 32 ? many_lanes : many_warps;
+    s.reader |= same_warp ? many_lanes : many_warps;
     return true;
 }
 
-inline bool note_write(Shadow &s, Accessor who)
+__attribute__((always_inline)) inline bool note_write(Shadow &s, const Accessor &who, u16 thread)
 {
-    if (s.wrote >= epochs.launch &&
-        (s.wrote < epochs.block || (s.wrote == epochs.now && (s.writer & thread_mask) != who.thread)))
+    const Epochs &e = who.epochs;
+    if (s.wrote >= e.launch && (s.wrote < e.block || (s.wrote == e.now && (s.writer & thread_mask) != thread)))
         return false;
-    if (s.read >= epochs.launch && ((s.reader & other_blocks) || s.read < epochs.block ||
-                                    (s.read == epochs.now && (s.reader & ~strong_mark) != who.thread)))
+    if (s.read >= e.launch &&
+        ((s.reader & other_blocks) || s.read < e.block || (s.read == e.now && (s.reader & ~strong_mark) != thread)))
         return false;
-    s.wrote = epochs.now;
-    s.writer = who.thread;
+    s.wrote = e.now;
+    s.writer = thread;
     s.wrote_sync = who.sync;
     return true;
 }

@@ -319,6 +319,10 @@ bool run_warp(Warp &w, u64 *budget)
             w.block->ending = Ending::stopped;
         }
         *budget -= std::min(n, *budget);
+        if (w.block->ending == Ending::complete && report_count() > w.block->reports_limit) {
+            report_host("kernel %s is stopped: too many reports", w.block->kernel->shown.c_str());
+            w.block->ending = Ending::stopped;
+        }
         if (w.block->ending != Ending::complete)
             return false;
         if (n >= slice)

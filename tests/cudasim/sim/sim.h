@@ -91,7 +91,7 @@ std::vector<std::string> take_reports();
 
 /** CUDASIM_CHECK=0..3: nothing, bounds, + uninitialised, + races (default 3); CUDASIM_COUNT=FILE: counters by kernel as
  *  tab-separated lines, written at exit; CUDASIM_MEMORY=BYTES: capacity of the device (default 8 GiB);
- *  CUDASIM_BUDGET=N: instructions of warps that a launch may use (default 4e9). */
+ *  CUDASIM_BUDGET=N: instructions of warps that a launch may use (default 2e9). */
 Counters counters();                        /* of all launches */
 Counters counters_of(const Kernel *kernel); /* of one kernel's */
 
