@@ -81,14 +81,15 @@ Function *new_function(Module *module, const char *name, cudaError_t error)
 
 void forget_function(Function *function)
 {
-    functions().erase(function); /* not freed: queued launches may still hold it */
+    function->known = false; /* not freed: queued launches may still hold it */
 }
 
 Function *find_function(const void *handle)
 {
     if (Function *function = function_of_stub(handle))
         return function;
-    return functions().count((Function *)handle) ? (Function *)handle : nullptr;
+    Function *function = (Function *)handle;
+    return functions().count(function) && function->known ? function : nullptr;
 }
 
 } // namespace cudasim

@@ -57,6 +57,7 @@ struct Function {
     std::string name;
     cudaError_t error = cudaSuccess;
     size_t dynamic_shared_limit = 0;
+    bool known = true; /* its library was not unloaded */
 };
 
 /** Makes a function and keeps it findable by its own address. */

@@ -266,7 +266,7 @@ void declare(Module &module, Function *function, Tokens &t, std::vector<Fix> *fi
         if (d.external)
             t.fail("an external variable: " + d.name);
         symbol.value = allocate_variable(d.size ? d.size : 4);
-        memcpy((void *)symbol.value, d.initial.data(), std::min<size_t>(d.initial.size(), d.size));
+        std::copy_n(d.initial.begin(), std::min<size_t>(d.initial.size(), d.size), (u8 *)symbol.value);
         for (Fix &fix : d.fixes)
             fixes->push_back({symbol.value + fix.at, fix.name, fix.offset});
         module.variables[d.name] = symbol;
