@@ -23,4 +23,23 @@ __device__ __forceinline__ float eg_act_fused(int act, float alpha, float x)
     }
 }
 
+/* Their slopes, given the output. */
+__device__ __forceinline__ float eg_slope_fused(int act, float alpha, float y)
+{
+    switch (act) {
+    case EGI_ACT_RELU:
+        return y > 0 ? 1 : 0;
+    case EGI_ACT_RELU6:
+        return y > 0 && y < 6 ? 1 : 0;
+    case EGI_ACT_SIGMOID:
+        return y * (1 - y);
+    case EGI_ACT_TANH:
+        return 1 - y * y;
+    case EGI_ACT_LEAKY_RELU:
+        return y > 0 ? 1 : alpha;
+    default:
+        return 1;
+    }
+}
+
 #endif
