@@ -1,0 +1,114 @@
+/* cuda/columns.cuh: device code of columns.h. */
+#ifndef EGI_CUDA_COLUMNS_CUH
+#define EGI_CUDA_COLUMNS_CUH
+
+#include "cuda/columns.h"
+
+/* What a thread has: rows from `row` to `end` by `step`, counted over all samples, and V columns from `column`. */
+struct eg_span {
+    int64_t row, end, step, column;
+    int64_t sample, part; /* part: the chunk, counted over all samples */
+    bool inside;          /* there are such columns; where not, there are no rows either */
+    bool writes;          /* the thread that has the sums of its columns in the end */
+};
+
+__device__ __forceinline__ eg_span eg_span_of(const egi_cuda_columns &g)
+{
+    const unsigned tile = blockIdx.x % g.tiles, part = blockIdx.x / g.tiles, chunk = part % g.chunks;
+    const unsigned lane = threadIdx.x % g.lanes, line = threadIdx.x / g.lanes;
+    eg_span s;
+    s.part = part;
+    s.sample = part / g.chunks;
+    s.column = ((int64_t)tile * g.lanes + lane) * g.vector;
+    s.step = g.lines;
+    s.row = s.sample * g.rows + g.rows * chunk / g.chunks + line;
+    s.inside = s.column < g.c;
+    s.end = s.inside ? s.sample * g.rows + g.rows * (chunk + 1) / g.chunks : 0;
+    s.writes = s.inside && line == 0;
+    return s;
+}
+
+/* V floats at once. */
+template <int V> __device__ __forceinline__ void eg_load(float (&to)[V], const float *from)
+{
+    if constexpr (V == 4) {
+        const float4 q = *(const float4 *)from;
+        to[0] = q.x, to[1] = q.y, to[2] = q.z, to[3] = q.w;
+    } else {
+        to[0] = *from;
+    }
+}
+
+template <int V> __device__ __forceinline__ void eg_store(float *to, const float (&from)[V])
+{
+    if constexpr (V == 4)
+        *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);
+    else
+        *to = from[0];
+}
+
+/* A value by column, or `otherwise` where there is none. */
+template <int V>
+__device__ __forceinline__ void eg_load_or(float (&to)[V], const float *by, const eg_span &s, float otherwise)
+{
+    for (int v = 0; v < V; v++)
+        to[v] = by && s.inside ? by[s.column + v] : otherwise;
+}
+
+/* Rows u = 0 to N - 1 of those that a thread has from `row` on; 0 for what lies beyond its last. All loads are under
+ * way together. */
+template <int N, int V>
+__device__ __forceinline__ void eg_load_rows(float (&to)[N][V], const float *x, int64_t c, const eg_span &s,
+                                             int64_t row)
+{
+    const float *from = x + row * c + s.column;
+#pragma unroll
+    for (int u = 0; u < N; u++, from += s.step * c) {
+        if (row + u * s.step < s.end)
+            eg_load(to[u], from);
+        else
+            for (int v = 0; v < V; v++)
+                to[u][v] = 0;
+    }
+}
+
+template <int N, int V>
+__device__ __forceinline__ void eg_store_rows(float *y, const float (&from)[N][V], int64_t c, const eg_span &s,
+                                              int64_t row)
+{
+    float *to = y + row * c + s.column;
+#pragma unroll
+    for (int u = 0; u < N; u++, to += s.step * c)
+        if (row + u * s.step < s.end)
+            eg_store(to, from[u]);
+}
+
+/* Adds up N sums of each thread over the lines of its block, pair by pair: line 0 has the totals. Between two barriers
+ * a line below `half` writes its own place and reads one that nobody writes. */
+template <int N> __device__ __forceinline__ void eg_add_lines(const egi_cuda_columns &g, double (&sum)[N])
+{
+    __shared__ double all[N][EGI_COLUMNS_BLOCK];
+    const int t = (int)threadIdx.x;
+    for (int i = 0; i < N; i++)
+        all[i][t] = sum[i];
+    for (int half = g.lines / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (t < half * g.lanes)
+            for (int i = 0; i < N; i++)
+                all[i][t] += all[i][t + half * g.lanes];
+    }
+    for (int i = 0; i < N; i++)
+        sum[i] = all[i][t];
+}
+
+/* The sum over a thread's rows of (samples * rows, c) doubles. */
+__device__ __forceinline__ double eg_sum_parts(const double *parts, int64_t c, const eg_span &s)
+{
+    double sum = 0;
+#pragma unroll 4
+    for (int64_t row = s.row; row < s.end; row += s.step)
+        sum += parts[row * c + s.column];
+    return sum;
+}
+
+#endif
