@@ -70,6 +70,9 @@ typedef struct egi_cuda_launch {
 #define EGI_CUDA_LAUNCH(k, ...) egi_cuda_launch_add((k), &(egi_cuda_launch){__VA_ARGS__})
 EG_MUST_USE eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *launch);
 
+/** Copies a host's table to device memory that lives as long as the kernel that is being prepared. At most one. */
+EG_MUST_USE eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t bytes);
+
 /** Every value is of f32, i32 or u8: what kernels are written for. */
 bool egi_cuda_is_f32(const egi_kernel *k);
 

@@ -17,6 +17,7 @@ typedef struct launch {
 typedef struct launches {
     int n;
     launch list[LAUNCHES_MAX];
+    void *table; /* device memory of egi_cuda_table() */
 } launches;
 
 static void release_state(egi_device *device, egi_kernel *k)
@@ -24,6 +25,12 @@ static void release_state(egi_device *device, egi_kernel *k)
     egi_cuda_graph_drop((egi_cuda *)device, k);
     egi_free(device->context, k->state);
     k->state = NULL;
+}
+
+static void release_launches(egi_device *device, egi_kernel *k)
+{
+    device->type->release(device, ((launches *)k->state)->table);
+    release_state(device, k);
 }
 
 static eg_status run_launches(const egi_kernel *k, const egi_control *control)
@@ -58,9 +65,20 @@ static eg_status make_state(egi_kernel *k)
     if (k->run == run_launches)
         return EG_OK;
     EG_TRY(egi_alloc(&k->state, k->device->context, 1, sizeof(launches)));
-    k->destroy = release_state;
+    k->destroy = release_launches;
     k->run = run_launches;
     return EG_OK;
+}
+
+eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t bytes)
+{
+    EG_TRY(make_state(k));
+    void **there = &((launches *)k->state)->table;
+    if (*there)
+        return egi_fail(EG_ERR_INTERNAL, "cuda: %s: two tables", k->op->name);
+    EG_TRY(k->device->type->alloc(k->device, there, bytes));
+    *out = *there;
+    return k->device->type->upload(k->device, *there, table, bytes);
 }
 
 eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)
