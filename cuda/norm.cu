@@ -7,11 +7,39 @@
 
 #define EACH 4 /* rows at a time, where several matrices are read */
 
+/* Applies `f`, an activation or its slope, to a group of rows: the kind is looked at once. */
+#define EACH_KIND(act, f)                                                      \
+    switch (act) {                                                             \
+        KIND(RELU, f) KIND(RELU6, f) KIND(SIGMOID, f) KIND(TANH, f) KIND(LEAKY_RELU, f) \
+    default:                                                                   \
+        break;                                                                 \
+    }
+#define KIND(name, f)                       \
+    case EGI_ACT_##name:                    \
+        for (int u = 0; u < EACH; u++)      \
+            for (int v = 0; v < V; v++) {   \
+                f(EGI_ACT_##name)           \
+            }                               \
+        break;
+
+template <int V> __device__ __forceinline__ void act_rows(float (&x)[EACH][V], int act, float alpha)
+{
+#define ACT(kind) x[u][v] = eg_act_fused(kind, alpha, x[u][v]);
+    EACH_KIND(act, ACT)
+}
+
+template <int V>
+__device__ __forceinline__ void slope_rows(float (&dz)[EACH][V], int act, float alpha, const float (&y)[EACH][V])
+{
+#define SLOPE(kind) dz[u][v] *= eg_act_fused_slope(kind, alpha, y[u][v]);
+    EACH_KIND(act, SLOPE)
+}
+
 /* 1 / standard deviation by column. */
 template <int V, typename Args> __device__ __forceinline__ void load_istd(float (&istd)[V], const Args &p, const eg_span &s)
 {
-    eg_load_or(istd, p.var ? p.var : p.istd, s, 1);
-    for (int v = 0; v < V && p.var; v++)
+    eg_load_or(istd, p.scatter, s, 1);
+    for (int v = 0; v < V && p.stored; v++)
         istd[v] = 1 / sqrtf(istd[v] + p.epsilon);
 }
 
@@ -105,7 +133,8 @@ template <int V> __device__ __forceinline__ void apply(const egi_cuda_batchnorm_
             eg_load_rows(r, p.r, p.g.c, s, row);
         for (int u = 0; u < EACH; u++)
             for (int v = 0; v < V; v++)
-                x[u][v] = eg_act_fused(p.act, p.alpha, (x[u][v] - mean[v]) * scale[v] + beta[v] + r[u][v]);
+                x[u][v] = (x[u][v] - mean[v]) * scale[v] + beta[v] + r[u][v];
+        act_rows(x, p.act, p.alpha);
         eg_store_rows(p.y, x, p.g.c, s, row);
     }
 }
@@ -131,9 +160,7 @@ __device__ __forceinline__ void load_dz(float (&dz)[EACH][V], const egi_cuda_bat
         return;
     float y[EACH][V];
     eg_load_rows(y, p.y, p.g.c, s, row);
-    for (int u = 0; u < EACH; u++)
-        for (int v = 0; v < V; v++)
-            dz[u][v] *= eg_act_fused_slope(p.act, p.alpha, y[u][v]);
+    slope_rows(dz, p.act, p.alpha, y);
 }
 
 template <int V>
