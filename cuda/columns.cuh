@@ -22,9 +22,10 @@ __device__ __forceinline__ eg_span eg_span_of(const egi_cuda_columns &g)
     s.sample = part / g.chunks;
     s.column = ((int64_t)tile * g.lanes + lane) * g.vector;
     s.step = g.lines;
-    s.row = s.sample * g.rows + g.rows * chunk / g.chunks + line;
+    const int64_t begin = chunk * g.each, end = begin + g.each < g.rows ? begin + g.each : g.rows;
+    s.row = s.sample * g.rows + begin + line;
     s.inside = s.column < g.c;
-    s.end = s.inside ? s.sample * g.rows + g.rows * (chunk + 1) / g.chunks : 0;
+    s.end = s.inside ? s.sample * g.rows + end : 0;
     s.writes = s.inside && line == 0;
     return s;
 }

@@ -66,6 +66,7 @@ template <int V> __device__ __forceinline__ void moments(const egi_cuda_batchnor
     float first[V];
     double sum[2 * V] = {}; /* of x - x_0; of its squares */
     eg_load_or(first, p.x, s, 0);
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += MOMENT_ROWS * s.step) {
         const int64_t left = (s.end - row + s.step - 1) / s.step;
         const int m = left < MOMENT_ROWS ? (int)left : MOMENT_ROWS;
@@ -126,6 +127,7 @@ template <int V> __device__ __forceinline__ void apply(const egi_cuda_batchnorm_
     load_istd(scale, p, s);
     for (int v = 0; v < V; v++)
         scale[v] *= gamma[v];
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float x[EACH][V], r[EACH][V] = {};
         eg_load_rows(x, p.x, p.g.c, s, row);
@@ -187,6 +189,7 @@ template <int V> __device__ __forceinline__ void sums(const egi_cuda_batchnorm_g
     load_istd(scale, p, s);
     for (int v = 0; v < V; v++)
         scale[v] *= gamma[v];
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float dz[EACH][V], x[EACH][V];
         load_dz(dz, p, s, row);
@@ -258,6 +261,7 @@ template <int V> __device__ __forceinline__ void through_statistics(const egi_cu
     load_istd(scale, p, s);
     for (int v = 0; v < V; v++)
         scale[v] *= gamma[v];
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float dz[EACH][V], x[EACH][V];
         load_dz(dz, p, s, row);
@@ -295,6 +299,7 @@ template <int V> __device__ __forceinline__ void fold(const egi_cuda_batchnorm_f
         if (s.writes && s.part == 0)
             p.fb[s.column + v] = beta[v] + (b[v] - mean[v]) * scale;
     }
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float w[EACH][V];
         eg_load_rows(w, p.w, p.g.c, s, row);

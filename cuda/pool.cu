@@ -69,12 +69,28 @@ template <int V> __device__ __forceinline__ void store_index(uint8_t *to, const 
         *to = (uint8_t)place[0];
 }
 
+#define TOGETHER 4 /* neighbours that are loaded together */
+
+/* 0 for those beyond the `left` ones that the window has in its row. */
+template <int V>
+__device__ __forceinline__ void load_together(float (&x)[TOGETHER][V], const float *from, int32_t c, int32_t left)
+{
+#pragma unroll
+    for (int u = 0; u < TOGETHER; u++, from += c) {
+        if (u < left)
+            eg_load(x[u], from);
+        else
+            for (int v = 0; v < V; v++)
+                x[u][v] = 0;
+    }
+}
+
 /* The first of equals wins, and NaN wins, so that it is seen. */
 template <int V> __device__ __forceinline__ void largest(const egi_cuda_pool_args &p, uint32_t i, int64_t sample)
 {
     const pixel to = pixel_of(p, i, sample, p.oh, p.ow);
     const range rows = range_of(p, 0, to.row, p.h), columns = range_of(p, 1, to.column, p.w);
-    float best[V], x[V];
+    float best[V], x[TOGETHER][V];
     int32_t place[V];
     for (int v = 0; v < V; v++) {
         best[v] = -INFINITY;
@@ -82,14 +98,15 @@ template <int V> __device__ __forceinline__ void largest(const egi_cuda_pool_arg
     }
     for (int32_t r = rows.from; r < rows.to; r++) {
         const float *from = p.x + ((sample * p.h + rows.begin + r) * p.w + columns.begin + columns.from) * p.c + to.channel;
-#pragma unroll 4
-        for (int32_t q = columns.from; q < columns.to; q++, from += p.c) {
-            eg_load(x, from);
-            for (int v = 0; v < V; v++)
-                if (x[v] > best[v] || isnan(x[v])) {
-                    best[v] = x[v];
-                    place[v] = r * p.window[1] + q;
-                }
+#pragma unroll 1
+        for (int32_t q = columns.from; q < columns.to; q += TOGETHER, from += (int64_t)TOGETHER * p.c) {
+            load_together(x, from, p.c, columns.to - q);
+            for (int u = 0; u < TOGETHER; u++)
+                for (int v = 0; v < V; v++)
+                    if (u < columns.to - q && (x[u][v] > best[v] || isnan(x[u][v]))) {
+                        best[v] = x[u][v];
+                        place[v] = r * p.window[1] + q + u;
+                    }
         }
     }
     eg_store(p.y + to.at, best);
@@ -109,15 +126,15 @@ template <int V> __device__ __forceinline__ void mean(const egi_cuda_pool_args &
     const pixel to = pixel_of(p, i, sample, p.oh, p.ow);
     const range rows = range_of(p, 0, to.row, p.h), columns = range_of(p, 1, to.column, p.w);
     const float count = (float)(rows.to - rows.from) * (float)(columns.to - columns.from);
-    float sum[V] = {}, x[V];
+    float sum[V] = {}, x[TOGETHER][V];
     for (int32_t r = rows.from; r < rows.to; r++) {
         const float *from = p.x + ((sample * p.h + rows.begin + r) * p.w + columns.begin + columns.from) * p.c + to.channel;
         float of_row[V] = {};
-#pragma unroll 4
-        for (int32_t q = columns.from; q < columns.to; q++, from += p.c) {
-            eg_load(x, from);
+#pragma unroll 1
+        for (int32_t q = columns.from; q < columns.to; q += TOGETHER, from += (int64_t)TOGETHER * p.c) {
+            load_together(x, from, p.c, columns.to - q);
             for (int v = 0; v < V; v++)
-                of_row[v] += x[v];
+                of_row[v] += (x[0][v] + x[1][v]) + (x[2][v] + x[3][v]);
         }
         for (int v = 0; v < V; v++)
             sum[v] += of_row[v];
@@ -153,6 +170,7 @@ template <int V> __device__ __forceinline__ void chosen(const egi_cuda_pool_args
     float sum[V] = {}, dy[V];
     int32_t place[V];
     for (int32_t o = rows.from; o < rows.to; o++)
+#pragma unroll 2
         for (int32_t q = columns.from; q < columns.to; q++) {
             const int64_t at = ((sample * p.oh + o) * p.ow + q) * p.c + to.channel;
             const int32_t here = (to.row + p.pad[0] - o * p.stride[0]) * p.window[1] + to.column + p.pad[1] - q * p.stride[1];
