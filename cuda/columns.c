@@ -20,7 +20,7 @@ static int64_t parts(int64_t n, int64_t each)
 
 static int64_t clamp(int64_t n, int64_t least, int64_t most)
 {
-    return n < least ? least : n > most ? most : n;
+    return n > most ? most : n < least ? least : n;
 }
 
 int egi_cuda_columns_vector(int64_t c, const void *const *addresses, int n)
@@ -38,13 +38,15 @@ egi_cuda_columns egi_cuda_columns_of(int64_t samples, int64_t rows, int64_t c, i
     g.lines = power_from(parts(rows, 4), EGI_COLUMNS_BLOCK / g.lanes); /* a few rows each, to load them together */
     g.tiles = (int32_t)parts(c, (int64_t)g.lanes * vector);
     const int64_t alone = samples * g.tiles;
-    g.chunks = (int32_t)clamp(parts(rows, (int64_t)g.lines * EACH), 1, alone ? clamp(BLOCKS / alone, 1, BLOCKS) : 1);
+    const int64_t wanted = clamp(parts(rows, (int64_t)g.lines * EACH), 1, alone ? clamp(BLOCKS / alone, 1, BLOCKS) : 1);
+    g.each = clamp(parts(rows, wanted), 1, rows);
+    g.chunks = rows > 0 ? (int32_t)parts(rows, g.each) : 1; /* one even of no rows: their sums are 0 */
     return g;
 }
 
 egi_cuda_columns egi_cuda_columns_few(int64_t samples, int64_t rows, int64_t c)
 {
-    egi_cuda_columns g = {.samples = samples, .rows = rows, .c = c, .chunks = 1, .vector = 1};
+    egi_cuda_columns g = {.samples = samples, .rows = rows, .c = c, .each = rows, .chunks = 1, .vector = 1};
     g.lanes = power_from(c, 4); /* 32 bytes: what memory reads at once */
     g.lines = power_from(rows, EGI_COLUMNS_BLOCK / g.lanes);
     g.tiles = (int32_t)parts(c, g.lanes);

@@ -3,6 +3,7 @@
 #define EGI_CUDA_COLUMNS_CUH
 
 #include "cuda/columns.h"
+#include "cuda/vectors.cuh"
 
 /* What a thread has: rows from `row` to `end` by `step`, counted over all samples, and V columns from `column`. */
 struct eg_span {
@@ -21,30 +22,12 @@ __device__ __forceinline__ eg_span eg_span_of(const egi_cuda_columns &g)
     s.sample = part / g.chunks;
     s.column = ((int64_t)tile * g.lanes + lane) * g.vector;
     s.step = g.lines;
-    s.row = s.sample * g.rows + g.rows * chunk / g.chunks + line;
+    const int64_t begin = chunk * g.each, end = begin + g.each < g.rows ? begin + g.each : g.rows;
+    s.row = s.sample * g.rows + begin + line;
     s.inside = s.column < g.c;
-    s.end = s.inside ? s.sample * g.rows + g.rows * (chunk + 1) / g.chunks : 0;
+    s.end = s.inside ? s.sample * g.rows + end : 0;
     s.writes = s.inside && line == 0;
     return s;
-}
-
-/* V floats at once. */
-template <int V> __device__ __forceinline__ void eg_load(float (&to)[V], const float *from)
-{
-    if constexpr (V == 4) {
-        const float4 q = *(const float4 *)from;
-        to[0] = q.x, to[1] = q.y, to[2] = q.z, to[3] = q.w;
-    } else {
-        to[0] = *from;
-    }
-}
-
-template <int V> __device__ __forceinline__ void eg_store(float *to, const float (&from)[V])
-{
-    if constexpr (V == 4)
-        *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);
-    else
-        *to = from[0];
 }
 
 /* A value by column, or `otherwise` where there is none. */

@@ -11,7 +11,8 @@
  *  A thread has `vector` columns, 1 or 4 (pointers aligned to 16, c a multiple of 4). */
 typedef struct egi_cuda_columns {
     int64_t samples, rows, c; /* rows: of a sample */
-    int32_t chunks;           /* parts of a sample's rows, a block each */
+    int64_t each;             /* rows of a chunk */
+    int32_t chunks;           /* of a sample's rows, a block each */
     int32_t tiles;            /* parts of the columns, a block each */
     int32_t lanes, lines;     /* powers of two */
     int32_t vector;

@@ -7,11 +7,39 @@
 
 #define EACH 4 /* rows at a time, where several matrices are read */
 
+/* Applies `f`, an activation or its slope, to a group of rows: the kind is looked at once. */
+#define EACH_KIND(act, f)                                                      \
+    switch (act) {                                                             \
+        KIND(RELU, f) KIND(RELU6, f) KIND(SIGMOID, f) KIND(TANH, f) KIND(LEAKY_RELU, f) \
+    default:                                                                   \
+        break;                                                                 \
+    }
+#define KIND(name, f)                       \
+    case EGI_ACT_##name:                    \
+        for (int u = 0; u < EACH; u++)      \
+            for (int v = 0; v < V; v++) {   \
+                f(EGI_ACT_##name)           \
+            }                               \
+        break;
+
+template <int V> __device__ __forceinline__ void act_rows(float (&x)[EACH][V], int act, float alpha)
+{
+#define ACT(kind) x[u][v] = eg_act_fused(kind, alpha, x[u][v]);
+    EACH_KIND(act, ACT)
+}
+
+template <int V>
+__device__ __forceinline__ void slope_rows(float (&dz)[EACH][V], int act, float alpha, const float (&y)[EACH][V])
+{
+#define SLOPE(kind) dz[u][v] *= eg_act_fused_slope(kind, alpha, y[u][v]);
+    EACH_KIND(act, SLOPE)
+}
+
 /* 1 / standard deviation by column. */
 template <int V, typename Args> __device__ __forceinline__ void load_istd(float (&istd)[V], const Args &p, const eg_span &s)
 {
-    eg_load_or(istd, p.var ? p.var : p.istd, s, 1);
-    for (int v = 0; v < V && p.var; v++)
+    eg_load_or(istd, p.scatter, s, 1);
+    for (int v = 0; v < V && p.stored; v++)
         istd[v] = 1 / sqrtf(istd[v] + p.epsilon);
 }
 
@@ -38,6 +66,7 @@ template <int V> __device__ __forceinline__ void moments(const egi_cuda_batchnor
     float first[V];
     double sum[2 * V] = {}; /* of x - x_0; of its squares */
     eg_load_or(first, p.x, s, 0);
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += MOMENT_ROWS * s.step) {
         const int64_t left = (s.end - row + s.step - 1) / s.step;
         const int m = left < MOMENT_ROWS ? (int)left : MOMENT_ROWS;
@@ -98,6 +127,7 @@ template <int V> __device__ __forceinline__ void apply(const egi_cuda_batchnorm_
     load_istd(scale, p, s);
     for (int v = 0; v < V; v++)
         scale[v] *= gamma[v];
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float x[EACH][V], r[EACH][V] = {};
         eg_load_rows(x, p.x, p.g.c, s, row);
@@ -105,7 +135,8 @@ template <int V> __device__ __forceinline__ void apply(const egi_cuda_batchnorm_
             eg_load_rows(r, p.r, p.g.c, s, row);
         for (int u = 0; u < EACH; u++)
             for (int v = 0; v < V; v++)
-                x[u][v] = eg_act_fused(p.act, p.alpha, (x[u][v] - mean[v]) * scale[v] + beta[v] + r[u][v]);
+                x[u][v] = (x[u][v] - mean[v]) * scale[v] + beta[v] + r[u][v];
+        act_rows(x, p.act, p.alpha);
         eg_store_rows(p.y, x, p.g.c, s, row);
     }
 }
@@ -131,9 +162,7 @@ __device__ __forceinline__ void load_dz(float (&dz)[EACH][V], const egi_cuda_bat
         return;
     float y[EACH][V];
     eg_load_rows(y, p.y, p.g.c, s, row);
-    for (int u = 0; u < EACH; u++)
-        for (int v = 0; v < V; v++)
-            dz[u][v] *= eg_act_fused_slope(p.act, p.alpha, y[u][v]);
+    slope_rows(dz, p.act, p.alpha, y);
 }
 
 template <int V>
@@ -160,6 +189,7 @@ template <int V> __device__ __forceinline__ void sums(const egi_cuda_batchnorm_g
     load_istd(scale, p, s);
     for (int v = 0; v < V; v++)
         scale[v] *= gamma[v];
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float dz[EACH][V], x[EACH][V];
         load_dz(dz, p, s, row);
@@ -231,6 +261,7 @@ template <int V> __device__ __forceinline__ void through_statistics(const egi_cu
     load_istd(scale, p, s);
     for (int v = 0; v < V; v++)
         scale[v] *= gamma[v];
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float dz[EACH][V], x[EACH][V];
         load_dz(dz, p, s, row);
@@ -268,6 +299,7 @@ template <int V> __device__ __forceinline__ void fold(const egi_cuda_batchnorm_f
         if (s.writes && s.part == 0)
             p.fb[s.column + v] = beta[v] + (b[v] - mean[v]) * scale;
     }
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float w[EACH][V];
         eg_load_rows(w, p.w, p.g.c, s, row);

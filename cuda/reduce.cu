@@ -15,6 +15,7 @@ template <int V> __device__ __forceinline__ void sum_rows(const egi_cuda_sum_arg
 {
     const eg_span s = eg_span_of(p.g);
     double sum[V] = {};
+#pragma unroll 1
     for (int64_t row = s.row; row < s.end; row += EACH * s.step) {
         float x[EACH][V];
         eg_load_rows(x, p.x, p.g.c, s, row);
