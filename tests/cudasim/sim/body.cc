@@ -371,6 +371,7 @@ void parse_body(Function &f, Tokens &t)
     f.sources.push_back(source);
     close_branches(d);
     f.register_bytes = round_up(f.register_bytes, 64);
+    f.frame_params = round_up(f.frame_params, 16); /* each lane's slice is aligned */
     if (f.constants.empty())
         f.constants.resize(64);
 }

@@ -4,6 +4,8 @@
 #include <deque>
 #include <map>
 
+#include <sys/mman.h>
+
 namespace cudasim
 {
 
@@ -12,7 +14,7 @@ namespace
 
 const size_t margin = 256; /* bytes before and after a block that belong to nobody */
 const size_t quarantine_limit = (size_t)256 << 20;
-const u64 near_by = 4096;
+const u64 near_by = 1024; /* what misses a block by no more is an overrun of it */
 
 size_t environment_number(const char *name, size_t otherwise)
 {
@@ -34,19 +36,26 @@ Heap &heap()
     return *instance;
 }
 
+size_t storage_size(size_t bytes)
+{
+    return (bytes + 2 * margin + 4095) / 4096 * 4096;
+}
+
+/** Pages of their own: far from what the host allocates, so that its pointers are not near any block. */
 Allocation *make_block(size_t bytes, bool valid)
 {
-    size_t total = (bytes + 2 * margin + 255) / 256 * 256, words = (bytes + 3) / 4;
-    auto *block = new Allocation;
-    block->storage = (u8 *)aligned_alloc(256, total);
-    block->region.valid = (u8 *)calloc(words + 1, 1);
-    if (!block->storage || !block->region.valid) {
-        free(block->storage);
-        free(block->region.valid);
-        delete block;
+    size_t words = (bytes + 3) / 4;
+    void *pages = mmap(nullptr, storage_size(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    u8 *known = pages == MAP_FAILED ? nullptr : (u8 *)calloc(words + 1, 1);
+    if (!known) {
+        if (pages != MAP_FAILED)
+            munmap(pages, storage_size(bytes));
         return nullptr;
     }
-    memset(block->storage, 0xCB, total);
+    auto *block = new Allocation;
+    block->storage = (u8 *)pages;
+    block->region.valid = known;
+    memset(block->storage, 0xCB, bytes + 2 * margin);
     block->region.base = block->storage + margin;
     block->region.size = bytes;
     if (valid)
@@ -63,7 +72,7 @@ void forget(Allocation *block)
     h.blocks.erase(block->begin);
     if (h.last == block)
         h.last = nullptr;
-    free(block->storage);
+    munmap(block->storage, storage_size(block->region.size));
     free(block->region.valid);
     delete block;
 }
@@ -131,11 +140,12 @@ Allocation *nearest_allocation(u64 address)
 {
     Heap &h = heap();
     auto next = h.blocks.upper_bound(address);
-    if (next != h.blocks.begin() && address - std::prev(next)->second->end <= near_by)
-        return std::prev(next)->second;
-    if (next != h.blocks.end() && next->second->begin - address <= near_by)
-        return next->second;
-    return nullptr;
+    Allocation *before = next != h.blocks.begin() ? std::prev(next)->second : nullptr;
+    Allocation *after = next != h.blocks.end() ? next->second : nullptr;
+    u64 over = before ? address - before->end : ~0ull, under = after ? after->begin - address : ~0ull;
+    if (std::min(over, under) > near_by)
+        return nullptr;
+    return over <= under ? before : after;
 }
 
 u64 allocate(size_t bytes, bool host)

@@ -7,7 +7,8 @@ namespace cudasim
 namespace
 {
 
-const u64 slice = 1 << 20; /* instructions of a warp before the others have a turn: for those that spin */
+/* Instructions of a warp before others have a turn, for those that spin: other warps, and lanes that stand behind. */
+const u64 slice = 1 << 18, slice_backwards = 1 << 12;
 
 void put(Warp &w, const Path &path, u32 mask, int pc)
 {
@@ -20,8 +21,8 @@ void put(Warp &w, const Path &path, u32 mask, int pc)
 
 /* --- choosing ----------------------------------------------------------------------------------------------------- */
 
-/** The path to go on with: the deepest call, then the first instruction, so that lanes meet again; -1: none can. Every
- *  second slice it is the last instruction instead: lanes may spin for others that stand behind them. */
+/** The path to go on with: the deepest call, then the first instruction, so that lanes meet again; -1: none can. After
+ *  each slice it is the last instruction for a while: lanes may spin for others that stand behind them. */
 int choose(const Warp &w)
 {
     int best = -1;
@@ -301,7 +302,8 @@ bool give_up(Warp &w)
 
 bool run_warp(Warp &w, u64 *budget)
 {
-    for (u64 done = 0; done < slice;) {
+    const u64 turn = w.backwards ? slice_backwards : slice;
+    for (u64 done = 0; done < turn;) {
         int next = choose(w);
         if (next < 0) {
             if (meet(w) || give_up(w))
@@ -325,9 +327,8 @@ bool run_warp(Warp &w, u64 *budget)
         }
         if (w.block->ending != Ending::complete)
             return false;
-        if (n >= slice)
-            w.backwards = !w.backwards;
     }
+    w.backwards = !w.backwards;
     return true;
 }
 
