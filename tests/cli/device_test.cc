@@ -35,7 +35,7 @@ TEST_F(CliDevice, WithoutADriverCudaIsRefusedAndAutoTakesTheCpu)
     const std::string machine = machine_ + "CUDASIM_DRIVER=0 ";
     ExpectRefused(Run(learn_ + "run.device=cuda", machine), 5, "cuda: no driver");
     EXPECT_EQ(0u, DoctorOn(machine).find("no driver"));
-    const Ran r = Run(learn_, machine);
+    const Ran r = Run(learn_ + "remember.budget=1", machine);
     EXPECT_EQ(0, r.code) << r.err;
     const size_t line = r.out.find("device  cpu, 1 thread, ");
     ASSERT_NE(std::string::npos, line) << r.out;
