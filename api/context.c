@@ -5,13 +5,17 @@
 
 #ifdef EG_WITH_CUDA
 extern const egi_device_type egi_device_cuda; /* cuda/cuda.h wants NVIDIA's headers */
+#else
+static eg_status refuse_cuda(egi_device **out, eg_context *context, int index)
+{
+    (void)out, (void)context, (void)index;
+    return egi_fail(EG_ERR_DEVICE, "cuda: not in this build");
+}
+
+static const egi_device_type egi_device_cuda = {.name = "cuda", .create = refuse_cuda};
 #endif
 
-static const egi_device_type *const devices[] = {
-#ifdef EG_WITH_CUDA
-    &egi_device_cuda,
-#endif
-    &egi_device_cpu, NULL};
+static const egi_device_type *const devices[] = {&egi_device_cuda, &egi_device_cpu, NULL};
 
 eg_status eg_context_create(eg_context **out, const eg_context_options *options)
 {

@@ -161,8 +161,9 @@ static eg_status begin(egi_cuda *c, int index)
     c->api.cudaDriverGetVersion(&driver);
     c->processors = prop.multiProcessorCount;
     c->shared_bytes = prop.sharedMemPerBlock;
-    snprintf(c->base.description, sizeof c->base.description, "%.80s, sm_%d%d, CUDA %d.%d, driver for %d.%d", prop.name,
-             prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10);
+    snprintf(c->base.description, sizeof c->base.description, "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d",
+             prop.name, (double)prop.totalGlobalMem / 1e9, prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10,
+             driver / 1000, driver % 1000 / 10);
     return EG_OK;
 }
 

@@ -30,7 +30,6 @@ TEST_F(Cli, RefusesWhatIsMissingOrWrongWithItsOwnCode)
     ExpectRefused(Run("finetune " + new_), 2, "which model");
     ExpectRefused(Run("finetune " + model_ + " " + new_ + "finetune.lr=fast"), 2, "finetune.lr");
     ExpectRefused(Run("finetune " + model_ + " " + new_ + "finetune.epochs=-3"), 2, "finetune.epochs");
-    ExpectRefused(Run("finetune " + model_ + " " + new_ + "run.device=cuda"), 5, "cuda");
     Write("broken.h5", "this is no HDF5 file");
     ExpectRefused(Run("inspect broken.h5"), 4, "broken.h5");
     Write("short.h5", Slurp(kDigits + "digits04.h5").substr(0, 40000));
