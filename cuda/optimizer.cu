@@ -5,6 +5,7 @@
  * where the anchor pulls. The norm reads 4, or 8 with penalties on weights, or 16 with the anchor. */
 #include "core/op.h"
 #include "cuda/optimizer.h"
+#include "cuda/rows.cuh"
 
 #define THREADS (EGI_CUDA_PIECE / 4)
 
@@ -128,22 +129,6 @@ __device__ __forceinline__ float penalty(const Factors &f, float w, float anchor
     return sum;
 }
 
-/* The sum over a block's threads, in thread 0: always in the same order. Once a kernel. */
-__device__ __forceinline__ double block_sum(double x)
-{
-    __shared__ double warps[THREADS / 32];
-    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
-    for (int apart = 16; apart > 0; apart /= 2)
-        x += __shfl_down_sync(0xffffffff, x, apart);
-    if (lane == 0)
-        warps[warp] = x;
-    __syncthreads();
-    double sum = 0;
-    for (int i = 0; threadIdx.x == 0 && i < THREADS / 32; i++)
-        sum += warps[i];
-    return sum;
-}
-
 /* --- optimizers: one element --------------------------------------------------------------------------------------- */
 
 struct Sgd {
@@ -253,7 +238,7 @@ template <class Step> __device__ __forceinline__ void update(const egi_cuda_upda
     }
     if (!p.sums)
         return;
-    const double all = block_sum(sum);
+    const double all = eg_rows_reduce((double)sum, THREADS, eg_sum());
     if (threadIdx.x == 0)
         p.sums[blockIdx.x] = all;
 }
@@ -291,7 +276,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) eg_update_norm(egi_cuda_up
             sum += x * x;
         }
     }
-    const double all = block_sum(sum);
+    const double all = eg_rows_reduce((double)sum, THREADS, eg_sum());
     if (threadIdx.x == 0)
         p.sums[blockIdx.x] = all;
 }
@@ -302,7 +287,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) eg_update_sum(egi_cuda_upd
     double x = 0;
     for (int64_t i = threadIdx.x; i < p.n; i += THREADS)
         x += p.sums[i];
-    x = block_sum(x);
+    x = eg_rows_reduce(x, THREADS, eg_sum());
     if (threadIdx.x == 0)
         *p.y = (float)(p.root ? sqrt(x) : x);
 }

@@ -37,8 +37,9 @@ void expect_close(const Case &k, int processors)
     for (size_t i = 0; i < want.values.size(); i++) {
         EXPECT_TRUE(got.values[i].canaries_whole());
         const std::vector<double> x = got.values[i].get(), y = want.values[i].get();
+        const double tolerance = 1e-5 * largest(y);
         for (size_t j = 0; j < y.size(); j++)
-            ASSERT_LE(std::fabs(x[j] - y[j]), 1e-5 * largest(y))
+            ASSERT_LE(std::fabs(x[j] - y[j]), tolerance)
                 << k.op->name << ", " << processors << " processors, value " << i << ", element " << j << ": " << x[j]
                 << ", wanted " << y[j];
     }
