@@ -209,6 +209,10 @@ static const egi_conv2d valid = {EGI_CONV_VALID}, same3 = {EGI_CONV_SAME3},
                         stride2_sigmoid = {EGI_CONV_GEOMETRY(2, 2, 1, 1, 1, 1, 1), .act = EGI_ACT_SIGMOID},
                         dilated = {EGI_CONV_DILATED}, grouped = {EGI_CONV_GROUPED},
                         depthwise = {EGI_CONV_DEPTHWISE, .act = EGI_ACT_RELU6},
+                        depthwise2 = {EGI_CONV_DEPTHWISE2, .act = EGI_ACT_RELU6}, depthwise5 = {EGI_CONV_DEPTHWISE5},
+                        twofold = {EGI_CONV_TWOFOLD, .act = EGI_ACT_TANH},
+                        grouped2 = {EGI_CONV_GROUPED2, .act = EGI_ACT_RELU}, many = {EGI_CONV_MANY},
+                        common = {EGI_CONV_COMMON}, beyond = {EGI_CONV_BEYOND},
                         leaky = {EGI_CONV_VALID, .act = EGI_ACT_LEAKY_RELU, .alpha = 0.3f},
                         leaky3 = {EGI_CONV_SAME3, .act = EGI_ACT_LEAKY_RELU, .alpha = 0.2f};
 
@@ -255,6 +259,13 @@ static const egi_op_case cases[] = {
     CASE(same3, NO_R, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9), /* Winograd: tiles over the edge, panels of 16 and 8 */
     CASE(valid, NO_R | 1 << 2, 1, 5, 4, 24, 3, 3, 24, 16, 3, 2),
     CASE(leaky3, NO_R, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
+    CASE(depthwise2, 0, 2, 7, 8, 8, 3, 3, 1, 8, 4, 4),
+    CASE(depthwise5, 1 << 2, 2, 6, 5, 12, 5, 5, 1, 12, 6, 5),
+    CASE(twofold, NO_R, 2, 6, 7, 4, 3, 2, 1, 8, 6, 4),
+    CASE(grouped2, 0, 2, 7, 6, 8, 3, 3, 4, 16, 4, 6),
+    CASE(many, NO_R, 1, 10, 13, 264, 1, 1, 4, 4488, 10, 13),
+    CASE(common, NO_R, 2, 9, 13, 2, 3, 2, 2, 3, 2, 2),
+    CASE(beyond, NO_R, 2, 7, 9, 3, 2, 2, 3, 4, 2, 2),
 };
 
 const egi_op egi_op_conv2d = {

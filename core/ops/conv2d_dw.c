@@ -89,17 +89,19 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
         .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f)},                                 \
         .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = 4, .out_absent = (absent) \
     }
-#define POOLED(geometry, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                           \
-    {                                                                                                             \
-        .args = &(const egi_conv2d_dw){EGI_CONV_##geometry},                                                      \
-        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f)},     \
-        .out = {EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)}, .out_absent = (absent), .labels = (places), \
-        .fill = {                                                                                                 \
-            EGI_FILL_NORMAL,                                                                                      \
-            EGI_FILL_NORMAL,                                                                                      \
-            EGI_FILL_POSITIONS                                                                                    \
-        }                                                                                                         \
+#define GROUPS_POOLED(geometry, absent, places, n, h, w, c, kh, kw, cg, f, oh, ow)                                 \
+    {                                                                                                              \
+        .args = &(const egi_conv2d_dw){EGI_CONV_##geometry},                                                       \
+        .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f)},      \
+        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .out_absent = (absent), .labels = (places), \
+        .fill = {                                                                                                  \
+            EGI_FILL_NORMAL,                                                                                       \
+            EGI_FILL_NORMAL,                                                                                       \
+            EGI_FILL_POSITIONS                                                                                     \
+        }                                                                                                          \
     }
+#define POOLED(geometry, absent, places, n, h, w, c, kh, kw, f, oh, ow) \
+    GROUPS_POOLED(geometry, absent, places, n, h, w, c, kh, kw, c, f, oh, ow)
 static const egi_op_case cases[] = {
     CASE(VALID, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(VALID, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
     CASE(VALID, 0, 3, 7, 5, 2, 7, 5, 2, 3, 1, 1),       CASE(VALID, 0, 2, 4, 5, 9, 1, 1, 9, 7, 4, 5),
@@ -111,12 +113,15 @@ static const egi_op_case cases[] = {
     CASE(DILATED, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(GROUPED, 0, 2, 5, 5, 6, 3, 3, 3, 4, 5, 5),
     CASE(STRIDE2, 0, 2, 8, 8, 16, 3, 3, 16, 24, 4, 4),  CASE(SAME3, 0, 5, 7, 9, 16, 3, 3, 16, 40, 7, 9),
     CASE(VALID, 2, 2, 5, 4, 24, 3, 3, 24, 16, 3, 2),    CASE(SAME3, 0, 2, 1, 1, 32, 3, 3, 32, 16, 1, 1),
+    CASE(DEPTHWISE2, 0, 2, 7, 8, 8, 3, 3, 1, 8, 4, 4),  CASE(DEPTHWISE5, 2, 2, 6, 5, 12, 5, 5, 1, 12, 6, 5),
+    CASE(TWOFOLD, 0, 2, 6, 7, 4, 3, 2, 1, 8, 6, 4),     CASE(GROUPED2, 0, 2, 7, 6, 8, 3, 3, 4, 16, 4, 6),
+    CASE(SAME3, 0, 2, 5, 4, 8, 3, 3, 8, 68, 5, 4),      CASE(COMMON, 0, 2, 9, 13, 2, 3, 2, 2, 3, 2, 2),
     CASE(DEPTHWISE, 0, 2, 6, 5, 5, 3, 3, 1, 5, 6, 5),   POOLED(LENET1, 0, 4, 5, 28, 28, 1, 5, 5, 6, 14, 14),
     POOLED(LENET2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(ODD, 2, 4, 2, 9, 7, 3, 3, 3, 5, 4, 3),
     POOLED(EDGES, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5), /* an index may say a place outside */
     POOLED(OVERLAP, 0, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(GAPS, 0, 2, 2, 15, 10, 4, 2, 3, 7, 3, 3),
     POOLED(SMALL, 0, 1, 1, 1, 1, 1, 5, 3, 1, 1, 1),     POOLED(SHORT, 0, 4, 2, 8, 8, 2, 3, 3, 6, 4, 4),
-    POOLED(SPREAD, 0, 4, 2, 8, 8, 2, 3, 3, 6, 4, 4),
+    POOLED(SPREAD, 0, 4, 2, 8, 8, 2, 3, 3, 6, 4, 4),    GROUPS_POOLED(APIECE, 0, 4, 2, 6, 5, 5, 3, 3, 1, 5, 3, 2),
 };
 
 const egi_op egi_op_conv2d_dw = {

@@ -80,6 +80,8 @@ static const egi_conv2d_maxpool lenet1 = {EGI_CONV_LENET1, .act = EGI_ACT_RELU},
                                 gaps = {EGI_CONV_GEOMETRY(2, 1, 1, 0, 1, 2, 1), EGI_CONV_POOL(7, 8, 1, 2, 3, 3, 0, 0)},
                                 wide = {EGI_CONV_SAME3, EGI_CONV_POOL(3, 9, 1, 5, 1, 2, 0, 2), .act = EGI_ACT_RELU6},
                                 tiny = {EGI_CONV_SAME3, EGI_CONV_POOL(1, 1, 2, 2, 2, 2, 1, 1)},
+                                apiece = {EGI_CONV_APIECE, .act = EGI_ACT_RELU},
+                                quads = {EGI_CONV_SAME3, EGI_CONV_POOL(7, 9, 1, 4, 2, 4, 0, 1)},
                                 grouped = {EGI_CONV_GROUPED, EGI_CONV_POOL(5, 5, 2, 2, 2, 2, 0, 0)},
                                 cut = {EGI_CONV_SAME3, EGI_CONV_POOL(17, 17, 2, 2, 2, 2, 0, 0), .act = EGI_ACT_RELU},
                                 deep = {EGI_CONV_SAME3, EGI_CONV_POOL(12, 10, 2, 2, 2, 2, 0, 0), .act = EGI_ACT_RELU},
@@ -103,6 +105,8 @@ static const egi_op_case cases[] = {
     CASE(wide, 0, 0, 2, 3, 9, 2, 3, 3, 2, 10, 3, 5),
     CASE(tiny, 0, 0, 2, 1, 1, 1, 3, 3, 1, 1, 1, 1),
     CASE(grouped, 0, 0, 2, 5, 5, 4, 3, 3, 2, 6, 2, 2),
+    CASE(apiece, 0, 0, 2, 6, 5, 5, 3, 3, 1, 5, 3, 2),
+    CASE(quads, 0, 0, 2, 7, 9, 4, 3, 3, 4, 20, 4, 3), /* vectors, windows of four in a row */
     CASE(deep, 0, 0, 2, 12, 10, 16, 3, 3, 16, 33, 6, 5),
     CASE(cut, 0, 0, 2, 17, 17, 1, 3, 3, 1, 5, 9, 9),      /* windows that the edge cuts */
     CASE(large, 0, 0, 1, 64, 62, 3, 3, 3, 3, 20, 31, 30), /* more than the cache holds */

@@ -56,12 +56,12 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
             EGI_FILL_UNIT                                                                                    \
         }                                                                                                    \
     }
-#define POOLED(geometry, absent, places, n, h, w, c, kh, kw, f, oh, ow)                                      \
+#define GROUPS_POOLED(geometry, absent, places, n, h, w, c, kh, kw, cg, f, oh, ow)                           \
     {                                                                                                        \
         .args = &(const egi_conv2d_square){EGI_CONV_##geometry},                                             \
         .in = {EGI_STATIC_SHAPE(n, h, w, c), EGI_STATIC_SHAPE(n, oh, ow, f), EGI_STATIC_SHAPE(n, oh, ow, f), \
-               EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)},                                         \
-        .out = {EGI_STATIC_SHAPE(kh, kw, c, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 3,            \
+               EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)},                                        \
+        .out = {EGI_STATIC_SHAPE(kh, kw, cg, f), EGI_STATIC_SHAPE(f)}, .in_absent = (absent) << 3,           \
         .out_absent = (absent), .labels = (places), .fill = {                                                \
             EGI_FILL_NORMAL,                                                                                 \
             EGI_FILL_NORMAL,                                                                                 \
@@ -70,14 +70,18 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
             EGI_FILL_UNIT                                                                                    \
         }                                                                                                    \
     }
+#define POOLED(geometry, absent, places, n, h, w, c, kh, kw, f, oh, ow) \
+    GROUPS_POOLED(geometry, absent, places, n, h, w, c, kh, kw, c, f, oh, ow)
 static const egi_op_case cases[] = {
     CASE(VALID, 0, 2, 5, 6, 3, 3, 2, 3, 4, 3, 5),       CASE(VALID, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
     CASE(VALID, 0, 5, 4, 5, 9, 1, 1, 9, 7, 4, 5),       CASE(SAME5, 0, 3, 14, 14, 6, 5, 5, 6, 16, 14, 14),
     CASE(STRIDE2, 0, 2, 7, 8, 8, 1, 1, 8, 16, 4, 4),    CASE(STRIDE23, 0, 2, 9, 10, 3, 3, 4, 3, 5, 5, 3),
     CASE(DILATED, 0, 2, 8, 9, 3, 3, 3, 3, 4, 8, 9),     CASE(GROUPED, 0, 3, 5, 5, 6, 3, 3, 3, 4, 5, 5),
+    CASE(DEPTHWISE2, 0, 3, 7, 8, 8, 3, 3, 1, 8, 4, 4),  CASE(TWOFOLD, 2, 2, 6, 7, 4, 3, 2, 1, 8, 6, 4),
+    CASE(GROUPED2, 0, 2, 7, 6, 8, 3, 3, 4, 16, 4, 6),   CASE(SAME3, 0, 2, 5, 4, 8, 3, 3, 8, 68, 5, 4),
     POOLED(LENET2, 0, 4, 3, 14, 14, 6, 5, 5, 16, 7, 7), POOLED(EDGES, 0, 9, 2, 7, 9, 2, 3, 3, 20, 4, 5),
     POOLED(OVERLAP, 2, 6, 2, 6, 6, 20, 2, 2, 9, 3, 4),  POOLED(SHORT, 0, 4, 3, 8, 8, 2, 3, 3, 6, 4, 4),
-    POOLED(SPREAD, 0, 4, 3, 8, 8, 2, 3, 3, 6, 4, 4),
+    POOLED(SPREAD, 0, 4, 3, 8, 8, 2, 3, 3, 6, 4, 4),    GROUPS_POOLED(APIECE, 0, 4, 2, 6, 5, 5, 3, 3, 1, 5, 3, 2),
 };
 
 const egi_op egi_op_conv2d_square = {
