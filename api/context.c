@@ -15,7 +15,14 @@ static eg_status refuse_cuda(egi_device **out, eg_context *context, int index)
 static const egi_device_type egi_device_cuda = {.name = "cuda", .create = refuse_cuda};
 #endif
 
-static const egi_device_type *const devices[] = {&egi_device_cuda, &egi_device_cpu, NULL};
+/* "auto" takes the first that can be had; where cuda is not built it is only there to be refused by name. */
+static const egi_device_type *const devices[] = {
+#ifdef EG_WITH_CUDA
+    &egi_device_cuda, &egi_device_cpu,
+#else
+    &egi_device_cpu, &egi_device_cuda,
+#endif
+    NULL};
 
 eg_status eg_context_create(eg_context **out, const eg_context_options *options)
 {
