@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/access.cc: loads and stores, and the checks of every access to memory. */
-#include "access.h"
+#include "tests/cudasim/sim/access.h"
 
 namespace cudasim
 {

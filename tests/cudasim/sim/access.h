@@ -2,8 +2,8 @@
 #ifndef CUDASIM_ACCESS_H
 #define CUDASIM_ACCESS_H
 
-#include "decode.h"
-#include "race.h"
+#include "tests/cudasim/sim/decode.h"
+#include "tests/cudasim/sim/race.h"
 
 namespace cudasim
 {

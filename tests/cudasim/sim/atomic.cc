@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/atomic.cc: atom and red. Lanes take their turns in order, so results are the same every time. */
-#include "access.h"
+#include "tests/cudasim/sim/access.h"
 
 namespace cudasim
 {

@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/body.cc: the body of a function: registers, labels, statements and their operands. */
-#include "parse.h"
+#include "tests/cudasim/sim/parse.h"
 
 namespace cudasim
 {

@@ -1,6 +1,6 @@
 /** tests/cudasim/sim/call.cc: calls of functions, and the two of CUDA's library that are done here: vprintf,
  * __assertfail. */
-#include "lanes.h"
+#include "tests/cudasim/sim/lanes.h"
 
 #include <cstdio>
 #include <set>

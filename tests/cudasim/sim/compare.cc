@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/compare.cc: setp, set, selp and slct. */
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 namespace cudasim
 {

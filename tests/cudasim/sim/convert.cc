@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/convert.cc: cvt between all types, with its roundings and saturation. */
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 #include <limits>
 

@@ -1,6 +1,6 @@
 /** tests/cudasim/sim/copy.cc: cp.async: copies that are done when they are waited for, so that a missing wait is seen.
  */
-#include "access.h"
+#include "tests/cudasim/sim/access.h"
 
 namespace cudasim
 {

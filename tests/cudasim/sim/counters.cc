@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/counters.cc: what launches did: instructions, sectors of global and passes of shared memory. */
-#include "lanes.h"
+#include "tests/cudasim/sim/lanes.h"
 
 #include <cstdio>
 #include <set>

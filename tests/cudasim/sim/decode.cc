@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/decode.cc: finding an opcode's decoder, and what decoders share: operands to rows. */
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 namespace cudasim
 {
@@ -7,9 +7,9 @@ namespace cudasim
 namespace
 {
 
-const Opcode *const tables[] = {integer_opcodes, float_opcodes,  convert_opcodes, move_opcodes,
-                                compare_opcodes, access_opcodes, atomic_opcodes,  copy_opcodes,
-                                warp_opcodes,    tensor_opcodes, flow_opcodes};
+const Opcode *const tables[] = {integer_opcodes, bit_opcodes,     float_opcodes,  convert_opcodes,
+                                move_opcodes,    compare_opcodes, access_opcodes, atomic_opcodes,
+                                copy_opcodes,    warp_opcodes,    tensor_opcodes, flow_opcodes};
 
 const std::unordered_map<std::string, Decode> &all_opcodes()
 {

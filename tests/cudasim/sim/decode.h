@@ -3,7 +3,7 @@
 #ifndef CUDASIM_DECODE_H
 #define CUDASIM_DECODE_H
 
-#include "lanes.h"
+#include "tests/cudasim/sim/lanes.h"
 
 #include <stdexcept>
 #include <unordered_map>
@@ -74,8 +74,9 @@ struct Opcode {
 };
 
 /** The tables, one a file of handlers; the last entry's name is NULL. */
-extern const Opcode integer_opcodes[], float_opcodes[], convert_opcodes[], move_opcodes[], compare_opcodes[],
-    access_opcodes[], atomic_opcodes[], copy_opcodes[], warp_opcodes[], tensor_opcodes[], flow_opcodes[];
+extern const Opcode integer_opcodes[], bit_opcodes[], float_opcodes[], convert_opcodes[], move_opcodes[],
+    compare_opcodes[], access_opcodes[], atomic_opcodes[], copy_opcodes[], warp_opcodes[], tensor_opcodes[],
+    flow_opcodes[];
 
 /** Names of all opcodes: the tests see that each is tested. */
 std::vector<std::string> opcode_names();
@@ -102,6 +103,25 @@ template <class F> Handler by_integer(const Decoder &decoder, Type type, F f)
     default:
         decoder.fail();
     }
+}
+
+/** Handlers whose sources and result have one integer type. */
+template <class Op> Handler unary(const Decoder &d, Type type)
+{
+    return by_integer(d, type, [](auto t) -> Handler { return run_lanes<Op, decltype(t), decltype(t)>; });
+}
+
+template <class Op> Handler binary(const Decoder &d, Type type)
+{
+    return by_integer(d, type, [](auto t) -> Handler { return run_lanes<Op, decltype(t), decltype(t), decltype(t)>; });
+}
+
+template <class Op> Handler ternary(const Decoder &d, Type type)
+{
+    return by_integer(d, type, [](auto t) -> Handler {
+        using T = decltype(t);
+        return run_lanes<Op, T, T, T, T>;
+    });
 }
 
 /* Shared by opcodes with integer and floating-point forms, such as add. */

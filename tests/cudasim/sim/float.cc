@@ -1,7 +1,7 @@
 /** tests/cudasim/sim/float.cc: floating-point arithmetic of f32, f64, f16, bf16 and pairs of the last two.
  *
  *  Compiled with -frounding-math: the directed roundings set the processor's mode around the loop. */
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 #include <cfenv>
 

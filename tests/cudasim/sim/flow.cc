@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/flow.cc: decoders of branches, returns, barriers and traps; run.cc does what they say. */
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 namespace cudasim
 {

@@ -2,7 +2,7 @@
 #ifndef CUDASIM_LANES_H
 #define CUDASIM_LANES_H
 
-#include "program.h"
+#include "tests/cudasim/sim/program.h"
 
 #include <type_traits>
 

@@ -1,6 +1,6 @@
 /** tests/cudasim/sim/launch.cc: launches: their limits, their blocks one after another, and the barriers of a block. */
-#include "race.h"
-#include "run.h"
+#include "tests/cudasim/sim/race.h"
+#include "tests/cudasim/sim/run.h"
 
 #include <chrono>
 #include <set>
@@ -305,6 +305,18 @@ void make_warps(Block &b, Dim grid, size_t dynamic)
     }
 }
 
+/** Frames of calls that a launch which was stopped never returned from. */
+void free_frames(Block &b)
+{
+    std::set<Frame *> frames;
+    for (const Warp &w : b.warps)
+        for (const Path &path : w.paths)
+            for (Frame *f = path.frame; f->caller; f = f->caller)
+                frames.insert(f);
+    for (Frame *f : frames)
+        delete f;
+}
+
 } // namespace
 
 u64 launch(Kernel *k, Dim grid, Dim block, const void *const *args, size_t dynamic)
@@ -333,6 +345,7 @@ u64 launch(Kernel *k, Dim grid, Dim block, const void *const *args, size_t dynam
     make_warps(b, grid, dynamic);
     sync_begin_launch();
     run_grid(b, grid);
+    free_frames(b);
     free(b.shared.base);
     free(b.shared.valid);
     b.shared.drop_shadow();
@@ -351,15 +364,16 @@ Ending last_ending()
 
 Module *load_module(const char *text, size_t size, std::string *error)
 {
-    auto *module = new Module;
+    static auto *modules = new std::vector<std::unique_ptr<Module>>; /* for as long as the process */
+    auto module = std::make_unique<Module>();
     try {
         parse_module(*module, text, size);
     } catch (const std::exception &e) {
         *error = e.what();
-        delete module;
         return nullptr;
     }
-    return module;
+    modules->push_back(std::move(module));
+    return modules->back().get();
 }
 
 Kernel *find_kernel(Module *module, const char *name)

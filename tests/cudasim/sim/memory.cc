@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/memory.cc: device memory: allocation, quarantine, and accesses of the host. */
-#include "memory.h"
+#include "tests/cudasim/sim/memory.h"
 
 #include <deque>
 #include <map>

@@ -2,8 +2,8 @@
 #ifndef CUDASIM_MEMORY_H
 #define CUDASIM_MEMORY_H
 
-#include "sim.h"
-#include "types.h"
+#include "tests/cudasim/sim/sim.h"
+#include "tests/cudasim/sim/types.h"
 
 #include <cstdlib>
 

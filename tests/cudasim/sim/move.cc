@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/move.cc: mov in all its forms, addresses, and logic of predicates. */
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 namespace cudasim
 {

@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/parse.cc: PTX text to tokens, tokens to declarations; bodies of functions are in body.cc. */
-#include "parse.h"
+#include "tests/cudasim/sim/parse.h"
 
 #include <cctype>
 #include <cxxabi.h>
@@ -25,11 +25,12 @@ size_t token_end(const char *p, size_t size, size_t i)
     }
     if (!in_name(p[i]) && !(p[i] == '.' && j < size && in_name(p[j])))
         return j;
+    const bool directive = p[i] == '.'; /* .reg.b16 is two */
     for (; j < size; j++) {
         bool colons = p[j] == ':' && j + 1 < size && p[j + 1] == ':'; /* shared::cta */
         if (colons)
             j++;
-        else if (!in_name(p[j]) && p[j] != '.')
+        else if (!in_name(p[j]) && (p[j] != '.' || directive))
             break;
     }
     return j;

@@ -2,7 +2,7 @@
 #ifndef CUDASIM_PARSE_H
 #define CUDASIM_PARSE_H
 
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 namespace cudasim
 {

@@ -2,7 +2,7 @@
 #ifndef CUDASIM_PROGRAM_H
 #define CUDASIM_PROGRAM_H
 
-#include "memory.h"
+#include "tests/cudasim/sim/memory.h"
 
 #include <deque>
 #include <map>

@@ -6,8 +6,8 @@
  * a barrier for its block. This is vector clocks with a component a block; it is kinder than PTX in two places: a
  * strong read acquires without a fence behind it, and what a thread does between its fence and its strong write counts
  * as covered. */
-#include "race.h"
-#include "lanes.h"
+#include "tests/cudasim/sim/race.h"
+#include "tests/cudasim/sim/lanes.h"
 
 #include <bitset>
 

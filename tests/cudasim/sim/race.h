@@ -8,7 +8,7 @@
 #ifndef CUDASIM_RACE_H
 #define CUDASIM_RACE_H
 
-#include "program.h"
+#include "tests/cudasim/sim/program.h"
 
 namespace cudasim
 {

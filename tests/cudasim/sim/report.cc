@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/report.cc: what the checks found, printed once a place and counted always. */
-#include "program.h"
+#include "tests/cudasim/sim/program.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -75,6 +75,10 @@ void report(Warp &w, const Instruction &in, int lane, const char *format, ...)
             text += "\n    " + source.text;
     }
     add(key, text);
+    if (reports().count > w.block->reports_limit && w.block->ending == Ending::complete) {
+        report_host("kernel %s is stopped: too many reports", w.block->kernel->shown.c_str());
+        w.block->ending = Ending::stopped;
+    }
 }
 
 void report_host(const char *format, ...)

@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/run.cc: warps: paths of lanes that diverge, wait for each other and meet again. */
-#include "run.h"
+#include "tests/cudasim/sim/run.h"
 
 namespace cudasim
 {
@@ -242,13 +242,14 @@ u64 run_path(Warp &w, Path path, int stop)
             in.run(w, in, mask);
             path.pc++;
         } else {
-            bool on = move(w, path, in, mask);
-            if (!on || w.block->ending != Ending::complete)
+            if (!move(w, path, in, mask))
                 break;
             active = __builtin_popcount(path.mask);
         }
-        if (w.block->ending != Ending::complete)
+        if (w.block->ending != Ending::complete) {
+            put(w, path, path.mask, path.pc); /* for free_frames() */
             break;
+        }
     }
     c.warp_instructions += done;
     c.thread_instructions += threads;
@@ -321,10 +322,6 @@ bool run_warp(Warp &w, u64 *budget)
             w.block->ending = Ending::stopped;
         }
         *budget -= std::min(n, *budget);
-        if (w.block->ending == Ending::complete && report_count() > w.block->reports_limit) {
-            report_host("kernel %s is stopped: too many reports", w.block->kernel->shown.c_str());
-            w.block->ending = Ending::stopped;
-        }
         if (w.block->ending != Ending::complete)
             return false;
     }

@@ -2,7 +2,7 @@
 #ifndef CUDASIM_RUN_H
 #define CUDASIM_RUN_H
 
-#include "lanes.h"
+#include "tests/cudasim/sim/lanes.h"
 
 namespace cudasim
 {

@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/tensor.cc: ldmatrix, mma and wmma. Sums run in f32 from the first product to the last. */
-#include "access.h"
+#include "tests/cudasim/sim/access.h"
 
 namespace cudasim
 {

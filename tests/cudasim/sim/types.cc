@@ -1,5 +1,5 @@
 /** tests/cudasim/sim/types.cc: names and sizes of types; rounding to short formats. */
-#include "types.h"
+#include "tests/cudasim/sim/types.h"
 
 #include <unordered_map>
 

@@ -1,6 +1,6 @@
 /** tests/cudasim/sim/warp_ops.cc: what lanes of a warp do together: shfl, vote, match, redux, bar.warp.sync. They wait
  * for the lanes of their member mask (Flow::sync, run.cc). */
-#include "decode.h"
+#include "tests/cudasim/sim/decode.h"
 
 namespace cudasim
 {

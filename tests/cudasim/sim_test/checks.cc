@@ -1,5 +1,5 @@
 /** Every check: a kernel that breaks the rule is reported, and one that nearly does is not. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

@@ -1,5 +1,5 @@
 /** Comparisons, selections, and mov in its forms. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

@@ -1,5 +1,5 @@
 /** cvt in all directions, roundings and saturations. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

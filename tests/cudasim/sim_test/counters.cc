@@ -1,5 +1,5 @@
 /** Counters of launches, and that every opcode of the simulator has a test. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 #include <fstream>
 #include <regex>

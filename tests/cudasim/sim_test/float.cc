@@ -1,5 +1,5 @@
 /** Floating-point opcodes: exact results where PTX says so, close ones for the approximate units. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 #include <cfenv>
 

@@ -1,5 +1,5 @@
 /** Branches, calls, printf, assert, traps, and special registers. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {
@@ -202,6 +202,10 @@ TEST(Flow, TrapEndsTheLaunchAndBreakpointDoesNot)
     Buffer<uint32_t> out(std::vector<uint32_t>{0});
     expect_report(run("trap;\nst.global.u32 [%a0], 1;", {}, {1, 1, 1}, {out.address}), {"trap", "kernel k"});
     EXPECT_EQ(cudasim::last_ending(), cudasim::Ending::trap);
+    EXPECT_EQ(out.get()[0], 0u);
+    const char *before = ".func stop()\n{\ntrap;\nret;\n}\n";
+    expect_report(run("call.uni stop, ();\nst.global.u32 [%a0], 1;", {}, {32, 1, 1}, {out.address}, before),
+                  {"trap", "in stop"});
     EXPECT_EQ(out.get()[0], 0u);
     expect_report(run("brkpt;\nst.global.u32 [%a0], 1;", {}, {1, 1, 1}, {out.address}), {"brkpt"});
     EXPECT_EQ(cudasim::last_ending(), cudasim::Ending::complete);

@@ -1,4 +1,4 @@
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

@@ -2,7 +2,7 @@
 #ifndef CUDASIM_HARNESS_H
 #define CUDASIM_HARNESS_H
 
-#include "sim.h"
+#include "tests/cudasim/sim/sim.h"
 
 #include <gtest/gtest.h>
 

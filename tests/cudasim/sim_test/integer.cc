@@ -1,5 +1,5 @@
 /** Integer opcodes, a line a family and more for their edges. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

@@ -1,5 +1,5 @@
 /** Loads, stores and atomics of all widths; addresses; the host's side of device memory. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

@@ -1,5 +1,5 @@
 /** Order between blocks: what fences and strong accesses make safe, and what stays a race without them. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

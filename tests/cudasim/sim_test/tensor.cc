@@ -1,6 +1,6 @@
 /** ldmatrix, mma and wmma against plain products; cp.async. Values are small whole numbers, so that all sums are exact.
  */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 namespace cudasim_test
 {

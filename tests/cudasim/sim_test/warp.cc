@@ -1,5 +1,5 @@
 /** What lanes of a warp and warps of a block do together. */
-#include "harness.h"
+#include "tests/cudasim/sim_test/harness.h"
 
 #include <functional>
 
