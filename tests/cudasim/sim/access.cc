@@ -196,13 +196,15 @@ __attribute__((always_inline)) inline bool plain(const Window &window, u64 offse
     return true;
 }
 
+/** Where a lane may touch memory, plainly or by the whole rules; NULL after a report. */
 template <int bytes, bool write, int shift>
 __attribute__((always_inline)) inline u8 *touch_lane(Warp &w, const Instruction &in, const Window &window, int lane,
-                                                     u64 address, const void *value)
+                                                     u64 address, const void *value, bool *plainly)
 {
     u64 offset = address - window.origin;
-    if (offset < window.size && bytes <= window.size - offset && !(address & (bytes - 1)) &&
-        plain<bytes, write, shift>(window, offset, lane))
+    *plainly = offset < window.size && bytes <= window.size - offset && !(address & (bytes - 1)) &&
+               plain<bytes, write, shift>(window, offset, lane);
+    if (*plainly)
         return window.base + offset;
     return check_access(w, in, in.space, lane, address, bytes, write ? Touch::write : Touch::read, value);
 }
@@ -234,9 +236,17 @@ void load_lanes(Warp &w, const Instruction &in, u32 mask, const u64 *addresses, 
     u8 *rows[count];
     for (int k = 0; k < count; k++)
         rows[k] = w.frame->registers + in.v[k];
+    const u8 *p = nullptr;
+    u64 last = ~0ull;
+    int times = 0; /* that lanes in a row read `last` plainly: the first two leave all marks that more would */
     for (u32 rest = mask; rest; rest &= rest - 1) {
         const int i = first_lane(rest);
-        const u8 *p = touch_lane<bytes, false, shift>(w, in, window, i, addresses[i], nullptr);
+        if (addresses[i] != last || times < 2) {
+            bool plainly;
+            p = touch_lane<bytes, false, shift>(w, in, window, i, addresses[i], nullptr, &plainly);
+            times = !plainly ? 0 : addresses[i] == last ? times + 1 : 1;
+            last = addresses[i];
+        }
         for (int k = 0; k < count; k++) {
             u64 x = p ? load_bytes<size>(p + size * k) : 0;
             if (size < 8 && extend)
@@ -268,7 +278,8 @@ void store_lanes(Warp &w, const Instruction &in, u32 mask, const u64 *addresses,
         }
         if (in.strong)
             sync_release(w.id * 32 + (u32)i, addresses[i], in.release);
-        u8 *p = touch_lane<bytes, true, shift>(w, in, window, i, addresses[i], value);
+        bool plainly;
+        u8 *p = touch_lane<bytes, true, shift>(w, in, window, i, addresses[i], value, &plainly);
         if (p)
             memcpy(p, value, bytes);
     }

@@ -109,13 +109,23 @@ u64 count_passes(const u64 *addresses, u32 mask, u32 bytes)
 /** All words of the lanes lie in 128 bytes: each bank has one word. */
 bool one_pass(const u64 *addresses, u32 mask)
 {
-    u64 least = ~0ull, most = 0;
-    for (u32 rest = mask; rest; rest &= rest - 1) {
-        u64 word = addresses[first_lane(rest)] / 4;
+    const u32 first = (u32)addresses[first_lane(mask)] / 4; /* shared addresses have 32 bits */
+    u32 least = first, most = first;
+    for (int i = 0; i < 32; i++) {
+        u32 word = mask >> i & 1 ? (u32)addresses[i] / 4 : first;
         least = std::min(least, word);
         most = std::max(most, word);
     }
     return most - least < 32;
+}
+
+/** All lanes, one after another in memory. */
+bool in_a_row(const u64 *addresses, u32 mask, u32 bytes)
+{
+    u64 differences = mask ^ all_lanes;
+    for (u32 i = 1; i < 32; i++)
+        differences |= (addresses[i] - addresses[0]) ^ (i * bytes);
+    return !differences;
 }
 
 } // namespace
@@ -134,7 +144,8 @@ void count_request(Warp &w, const Instruction &in, const u64 *addresses, u32 mas
     case Space::global:
     case Space::generic:
         c.global_requests++;
-        c.global_sectors += count_sectors(addresses, mask, bytes);
+        c.global_sectors += in_a_row(addresses, mask, bytes) ? (addresses[31] + bytes - 1) / 32 - addresses[0] / 32 + 1
+                                                             : count_sectors(addresses, mask, bytes);
         break;
     default:
         break;
