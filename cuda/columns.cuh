@@ -46,13 +46,8 @@ __device__ __forceinline__ void eg_load_rows(float (&to)[N][V], const float *x, 
 {
     const float *from = x + row * c + s.column;
 #pragma unroll
-    for (int u = 0; u < N; u++, from += s.step * c) {
-        if (row + u * s.step < s.end)
-            eg_load(to[u], from);
-        else
-            for (int v = 0; v < V; v++)
-                to[u][v] = 0;
-    }
+    for (int u = 0; u < N; u++, from += s.step * c)
+        eg_load<V>(to[u], from, row + u * s.step < s.end);
 }
 
 template <int N, int V>
@@ -63,7 +58,7 @@ __device__ __forceinline__ void eg_store_rows(float *y, const float (&from)[N][V
 #pragma unroll
     for (int u = 0; u < N; u++, to += s.step * c)
         if (row + u * s.step < s.end)
-            eg_store(to, from[u]);
+            eg_store<V>(to, from[u]);
 }
 
 /* Adds up N sums of each thread over the lines of its block, pair by pair: line 0 has the totals. Between two barriers

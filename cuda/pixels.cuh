@@ -3,6 +3,7 @@
 #define EGI_CUDA_PIXELS_CUH
 
 #include "cuda/conv.h"
+#include "cuda/vectors.cuh"
 
 __device__ __forceinline__ uint32_t eg_divide(const egi_divisor &d, uint32_t n)
 {
@@ -19,25 +20,6 @@ __device__ __forceinline__ eg_pixel eg_pixel_of(const egi_divisor &rows, const e
 {
     const uint32_t row = eg_divide(columns, at), n = eg_divide(rows, row);
     return {n, (int)(row - n * rows.by), (int)(at - row * columns.by)};
-}
-
-/* VEC floats, or zeros. */
-template <int VEC> __device__ __forceinline__ void eg_load(float *to, const float *from, bool inside = true)
-{
-    if (VEC == 4) {
-        const float4 v = inside ? *(const float4 *)from : make_float4(0, 0, 0, 0);
-        to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-    } else {
-        *to = inside ? *from : 0;
-    }
-}
-
-template <int VEC> __device__ __forceinline__ void eg_store(float *to, const float *from)
-{
-    if (VEC == 4)
-        *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);
-    else
-        *to = *from;
 }
 
 /* What a thread walks: VEC channels from `c` on, of pixels `from`, `from + step`, ... Neighbours in a warp are

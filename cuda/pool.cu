@@ -76,13 +76,8 @@ template <int V>
 __device__ __forceinline__ void load_together(float (&x)[TOGETHER][V], const float *from, int32_t c, int32_t left)
 {
 #pragma unroll
-    for (int u = 0; u < TOGETHER; u++, from += c) {
-        if (u < left)
-            eg_load(x[u], from);
-        else
-            for (int v = 0; v < V; v++)
-                x[u][v] = 0;
-    }
+    for (int u = 0; u < TOGETHER; u++, from += c)
+        eg_load<V>(x[u], from, u < left);
 }
 
 /* The first of equals wins, and NaN wins, so that it is seen. */
@@ -109,7 +104,7 @@ template <int V> __device__ __forceinline__ void largest(const egi_cuda_pool_arg
                     }
         }
     }
-    eg_store(p.y + to.at, best);
+    eg_store<V>(p.y + to.at, best);
     if (p.index)
         store_index(p.index + to.at, place);
 }
@@ -141,7 +136,7 @@ template <int V> __device__ __forceinline__ void mean(const egi_cuda_pool_args &
     }
     for (int v = 0; v < V; v++)
         sum[v] /= count;
-    eg_store(p.y + to.at, sum);
+    eg_store<V>(p.y + to.at, sum);
 }
 
 /* Reads x, 4 bytes an element where windows do not overlap; writes 4 bytes an output. */
@@ -174,12 +169,12 @@ template <int V> __device__ __forceinline__ void chosen(const egi_cuda_pool_args
         for (int32_t q = columns.from; q < columns.to; q++) {
             const int64_t at = ((sample * p.oh + o) * p.ow + q) * p.c + to.channel;
             const int32_t here = (to.row + p.pad[0] - o * p.stride[0]) * p.window[1] + to.column + p.pad[1] - q * p.stride[1];
-            eg_load(dy, p.x + at);
+            eg_load<V>(dy, p.x + at);
             load_index(place, p.index + at);
             for (int v = 0; v < V; v++)
                 sum[v] += place[v] == here ? dy[v] : 0;
         }
-    eg_store(p.y + to.at, sum);
+    eg_store<V>(p.y + to.at, sum);
 }
 
 /* Reads dy and the index, 5 bytes an output, from memory once; writes dx, 4 bytes an element. */
@@ -199,12 +194,12 @@ template <int V> __device__ __forceinline__ void shares(const egi_cuda_pool_args
         for (int32_t q = columns.from; q < columns.to; q++) {
             const range s = range_of(p, 1, q, p.w);
             const float count = (float)(r.to - r.from) * (float)(s.to - s.from);
-            eg_load(dy, p.x + ((sample * p.oh + o) * p.ow + q) * p.c + to.channel);
+            eg_load<V>(dy, p.x + ((sample * p.oh + o) * p.ow + q) * p.c + to.channel);
             for (int v = 0; v < V; v++)
                 sum[v] += dy[v] / count;
         }
     }
-    eg_store(p.y + to.at, sum);
+    eg_store<V>(p.y + to.at, sum);
 }
 
 /* Reads dy, 4 bytes an output, from memory once; writes dx, 4 bytes an element. */

@@ -73,7 +73,7 @@ template <int V> __device__ __forceinline__ void spread(const egi_cuda_spread_ar
     for (int v = 0; v < V; v++)
         share[v] /= (float)p.g.rows;
     for (int64_t row = s.row; row < s.end; row += s.step)
-        eg_store(p.dx + row * p.g.c + s.column, share);
+        eg_store<V>(p.dx + row * p.g.c + s.column, share);
 }
 
 /* dx = dy / rows for all rows of a sample: writes 4 bytes an element, each by one thread. */

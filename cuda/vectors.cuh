@@ -2,22 +2,23 @@
 #ifndef EGI_CUDA_VECTORS_CUH
 #define EGI_CUDA_VECTORS_CUH
 
-template <int V> __device__ __forceinline__ void eg_load(float (&to)[V], const float *from)
+/* VEC floats, or zeros. */
+template <int VEC> __device__ __forceinline__ void eg_load(float *to, const float *from, bool inside = true)
 {
-    if constexpr (V == 4) {
-        const float4 q = *(const float4 *)from;
-        to[0] = q.x, to[1] = q.y, to[2] = q.z, to[3] = q.w;
+    if (VEC == 4) {
+        const float4 v = inside ? *(const float4 *)from : make_float4(0, 0, 0, 0);
+        to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
     } else {
-        to[0] = *from;
+        *to = inside ? *from : 0;
     }
 }
 
-template <int V> __device__ __forceinline__ void eg_store(float *to, const float (&from)[V])
+template <int VEC> __device__ __forceinline__ void eg_store(float *to, const float *from)
 {
-    if constexpr (V == 4)
+    if (VEC == 4)
         *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);
     else
-        *to = from[0];
+        *to = *from;
 }
 
 #endif
