@@ -86,7 +86,7 @@ void forget_function(Function *function)
 
 Function *find_function(const void *handle)
 {
-    if (Function *function = function_of_stub(handle))
+    if (Function *function = function_of_host(handle))
         return function;
     Function *function = (Function *)handle;
     return functions().count(function) && function->known ? function : nullptr;
@@ -203,10 +203,10 @@ CUDASIM_API cudaError_t cudaFuncGetName(const char **name, const void *handle)
     return cudaSuccess;
 }
 
-CUDASIM_API cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *stub)
+CUDASIM_API cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *host_function)
 {
     CUDASIM_CALL;
-    *kernel = (cudaKernel_t)cudasim::function_of_stub(stub);
+    *kernel = (cudaKernel_t)cudasim::function_of_host(host_function);
     return fail(*kernel ? cudaSuccess : cudaErrorInvalidDeviceFunction);
 }
 

@@ -1,5 +1,5 @@
 // What the host code of nvcc calls: registration of its kernels and variables when the program starts, and launches by
-// <<<>>>, which push a configuration and then call the kernel's stub.
+// <<<>>>, which push a configuration and then call the kernel's host function.
 #include <map>
 
 #include "runtime.h"
@@ -41,9 +41,9 @@ thread_local std::vector<Configuration> configurations;
 namespace cudasim
 {
 
-Function *function_of_stub(const void *stub)
+Function *function_of_host(const void *host_function)
 {
-    const auto found = registry().functions.find(stub);
+    const auto found = registry().functions.find(host_function);
     return found == registry().functions.end() ? nullptr : found->second;
 }
 
@@ -76,12 +76,12 @@ CUDASIM_API char __cudaInitModule(void **)
     return 1;
 }
 
-CUDASIM_API void __cudaRegisterFunction(void **handle, const char *stub, char *, const char *name, int, uint3 *,
-                                        uint3 *, dim3 *, dim3 *, int *)
+CUDASIM_API void __cudaRegisterFunction(void **handle, const char *host_function, char *, const char *name, int,
+                                        uint3 *, uint3 *, dim3 *, dim3 *, int *)
 {
     const std::lock_guard<std::recursive_mutex> locked(cudasim::runtime_lock());
     const Image *image = (const Image *)handle;
-    registry().functions[stub] = cudasim::new_function(image->module, name, image->error);
+    registry().functions[host_function] = cudasim::new_function(image->module, name, image->error);
 }
 
 CUDASIM_API void __cudaRegisterVar(void **handle, char *symbol, char *, const char *name, int, size_t, int, int)
@@ -114,9 +114,9 @@ CUDASIM_API cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size
     return cudaSuccess;
 }
 
-CUDASIM_API cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *stub)
+CUDASIM_API cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *host_function)
 {
-    return cudaGetKernel(kernel, stub);
+    return cudaGetKernel(kernel, host_function);
 }
 
 CUDASIM_API cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared,

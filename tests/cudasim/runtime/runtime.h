@@ -63,7 +63,7 @@ struct Function {
 /** Makes a function and keeps it findable by its own address. */
 Function *new_function(Module *module, const char *name, cudaError_t error);
 void forget_function(Function *function);
-/** From a cudaKernel_t, a cudaFunction_t or the address of the host's stub. NULL: none. */
+/** From a cudaKernel_t, a cudaFunction_t or the address of the host function of a kernel. NULL: none. */
 Function *find_function(const void *handle);
 
 /* --- register.cc --- */
@@ -72,7 +72,7 @@ struct Variable {
     uint64_t address = 0;
     size_t size = 0;
 };
-Function *function_of_stub(const void *stub);
+Function *function_of_host(const void *host_function);
 const Variable *variable_of_symbol(const void *symbol);
 
 /* --- launch.cc --- */
