@@ -394,7 +394,7 @@ void decode_st(Decoder &d, Instruction &in)
     in.count = (u8)parts.size();
     in.wide = in.bytes == 8 ? 8 : 4;
     for (size_t k = 0; k < parts.size() && k < 8; k++) {
-        in.v[k] = d.row_of(parts[k], d.type);
+        in.v[k] = d.low_row_of(parts[k], d.type);
         if (parts[k].kind == OperandKind::reg)
             in.wide = (u8)parts[k].wide;
     }

@@ -29,8 +29,8 @@ struct Number { /* of a source */
 Number load_number(const Warp &w, const Instruction &in, int lane)
 {
     Number x;
-    u32 bits = size_of(in.from) == 8 ? 0 : source<u32>(w, in.a)[lane];
-    u64 wide = size_of(in.from) == 8 ? source<u64>(w, in.a)[lane] : 0;
+    u64 wide = in.wide_a == 8 ? source<u64>(w, in.a)[lane] : source<u32>(w, in.a)[lane];
+    u32 bits = (u32)wide;
     x.real = is_float(in.from);
     x.from_wide = in.from == Type::f64;
     switch (in.from) {
@@ -301,10 +301,15 @@ void decode_cvt(Decoder &d, Instruction &in)
     }
     if (to == Type::f16x2 || to == Type::bf16x2 || d.type == Type::f16x2 || d.type == Type::bf16x2)
         d.fail();
-    d.sources(in, d.type);
+    d.destination(in);
+    if (d.operands.size() != 2)
+        d.fail();
+    const Operand &from = d.operands[1];
+    in.a = d.low_row_of(from, d.type);
+    in.wide_a = from.kind == OperandKind::reg ? (u8)from.wide : size_of(d.type) == 8 ? 8 : 4;
     bool plain = !in.mode && !in.mode2 && !in.saturate && !in.flush && in.round == Round::nearest;
     Handler quick = plain ? quick_cast(to, d.type) : nullptr;
-    bool widths = size_of(to) == 8 ? in.wide == 8 : in.wide == 4;
+    bool widths = (size_of(to) == 8) == (in.wide == 8) && (size_of(d.type) == 8) == (in.wide_a == 8);
     in.run = quick && widths ? quick : convert;
 }
 

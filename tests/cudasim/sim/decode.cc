@@ -90,6 +90,11 @@ int Decoder::constant(u64 value, int wide)
     return constant_rows[{wide, value}] = offset | 1;
 }
 
+int Decoder::low_row_of(const Operand &o, Type as)
+{
+    return o.kind == OperandKind::reg && o.wide == 8 && size_of(as) < 8 ? o.row : row_of(o, as);
+}
+
 int Decoder::row_of(const Operand &o, Type as)
 {
     int bytes = size_of(as), wide = bytes == 8 ? 8 : 4;
@@ -98,6 +103,8 @@ int Decoder::row_of(const Operand &o, Type as)
         if (as == Type::f64 || as == Type::u64 || as == Type::s64 || as == Type::b64) {
             if (o.wide != 8)
                 fail("a narrow register for a wide operand");
+        } else if (o.wide == 8) {
+            fail("a wide register for a narrow operand");
         }
         return o.row;
     case OperandKind::integer:

@@ -53,6 +53,8 @@ struct Decoder {
     const Symbol *find_symbol(const std::string &name) const;
     int constant(u64 value, int wide); /* a row of 32 times the value */
     int row(size_t operand, Type as);  /* a source's row */
+    /** As row_of(), but a 64-bit register may stand for its low bits (cvt, st): who reads the row looks at `wide`. */
+    int low_row_of(const Operand &operand, Type as);
     int row_of(const Operand &operand, Type as);
     int predicate(size_t operand, bool *negated) const;
     const std::vector<int> *rows(const Operand &vector, Type as); /* of each part */

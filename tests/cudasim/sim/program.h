@@ -41,6 +41,7 @@ struct Instruction {
     Base base = Base::absolute;
     u8 bytes = 0, count = 1; /* of a memory access: an element's size and how many a lane has */
     u8 wide = 4;             /* bytes a lane of the destination's row */
+    u8 wide_a = 4;           /* of cvt: of its source's */
     u8 mode = 0, mode2 = 0;  /* what the opcode makes of it */
     Round round = Round::nearest;
     bool negated = false, saturate = false, flush = false, extend = false;

@@ -7,6 +7,22 @@ namespace cudasim_test
 const float inf = std::numeric_limits<float>::infinity();
 const uint64_t ones32 = 0xffffffff, ones64 = ~0ull, qnan = 0x7fc00000;
 
+/* PTX lets a wide register stand for its low bits; nvcc writes this after mov.b64 of two halves. */
+TEST(Convert, WideRegistersOfNarrowTypes)
+{
+    Buffer<uint64_t> out(64);
+    expect_silence(run("mov.u32 %r1, %tid.x;\nmov.u32 %r2, -7;\nsub.s32 %r2, %r2, %r1;\nmov.u32 %r3, 99;\n"
+                       "mov.b64 %l1, {%r2, %r3};\ncvt.s64.s32 %l2, %l1;\ncvt.u64.u8 %l3, %l1;\n"
+                       "mul.wide.u32 %l4, %r1, 16;\nadd.s64 %l4, %a0, %l4;\n"
+                       "st.global.u64 [%l4], %l2;\nst.global.u64 [%l4+8], %l3;",
+                       {}, {32, 1, 1}, {out.address}));
+    const std::vector<uint64_t> got = out.get();
+    for (int i = 0; i < 32; i++) {
+        EXPECT_EQ((uint64_t)(int64_t)(-7 - i), got[(size_t)(2 * i)]) << i;
+        EXPECT_EQ((uint64_t)(uint8_t)(-7 - i), got[(size_t)(2 * i + 1)]) << i;
+    }
+}
+
 TEST(Convert, Integers)
 {
     check_table({
