@@ -2,22 +2,6 @@
 
 #include <math.h>
 
-egi_philox egi_philox_block(const uint32_t counter[4], const uint32_t key[2])
-{
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-        const uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c1 = (uint32_t)p1;
-        c3 = (uint32_t)p0;
-        c0 = n0;
-        c2 = n2;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return (egi_philox){{c0, c1, c2, c3}};
-}
-
 egi_rng egi_rng_make(uint64_t seed, egi_purpose purpose, uint32_t step)
 {
     return (egi_rng){.seed = seed, .purpose = (uint32_t)purpose, .step = step, .used = 4};

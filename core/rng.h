@@ -1,9 +1,9 @@
-/** core/rng.h: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a counter-based
- *  generator, so a draw depends on (seed, purpose, step, index) and on nothing else. */
+/** core/rng.h: draws of Philox4x32-10 (core/philox.h), a counter-based generator, so a draw depends on (seed, purpose,
+ *  step, index) and on nothing else. */
 #ifndef EGI_RNG_H
 #define EGI_RNG_H
 
-#include <stdint.h>
+#include "core/philox.h"
 
 /** What a stream of draws is for; keeps streams apart. Never renumber. */
 typedef enum egi_purpose {
@@ -17,13 +17,6 @@ typedef enum egi_purpose {
     EGI_RNG_AUGMENT = 8,
     EGI_RNG_TEST = 9,
 } egi_purpose;
-
-typedef struct egi_philox {
-    uint32_t v[4];
-} egi_philox;
-
-/** The raw block: ten rounds on `counter` with `key`. */
-egi_philox egi_philox_block(const uint32_t counter[4], const uint32_t key[2]);
 
 /** A position in a stream. */
 typedef struct egi_rng {

@@ -1,8 +1,8 @@
 /* Every element by itself: grids walk with the stride of the whole grid, and a thread reads what it needs of an element
  * before it writes it, so outputs may lie over inputs. No thread writes what another one touches. */
+#include "core/ops/pointwise.h"
 #include "cuda/act.cuh"
 #include "cuda/elementwise.h"
-#include "cuda/philox.cuh"
 
 /* Not unrolled: enough is under way with 16 bytes a thread, and there are many loops. */
 #define EACH(i, n)       \
@@ -103,15 +103,12 @@ extern "C" __global__ void eg_activation_grad(egi_cuda_act_args p)
 
 /* --- dropout ------------------------------------------------------------------------------------------------------ */
 
-/* A thread draws one block of Philox and decides its four elements: 8 bytes an element. The counter is that of
- * egi_dropout_block(). */
+/* A thread draws one block of Philox and decides its four elements: 8 bytes an element. */
 extern "C" __global__ void eg_dropout(egi_cuda_dropout_args p)
 {
-    const uint64_t seed = p.control->seed;
-    const uint32_t step = (uint32_t)p.control->step;
+    const egi_control control = *p.control;
     EACH (block, (p.n + 3) / 4) {
-        const egi_philox words = eg_philox_block((uint32_t)block, p.stream, step,
-                                                 EGI_RNG_DROPOUT | (uint32_t)(block >> 32) << 8, seed);
+        const egi_philox words = egi_dropout_block(&control, p.stream, (uint64_t)block);
         const auto drop = [&](int i, float x) { return words.v[i] >> 8 >= p.keep ? x * p.scale : 0; };
         const int64_t at = 4 * block;
         if (p.vector && at + 4 <= p.n) {

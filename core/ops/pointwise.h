@@ -38,7 +38,7 @@ typedef struct egi_dropout {
 } egi_dropout;
 
 /** The four words that decide elements 4 `block` to 4 `block` + 3. */
-static inline egi_philox egi_dropout_block(const egi_control *control, uint32_t stream, uint64_t block)
+static inline EGI_HOST_DEVICE egi_philox egi_dropout_block(const egi_control *control, uint32_t stream, uint64_t block)
 {
     const uint32_t counter[4] = {(uint32_t)block, stream, (uint32_t)control->step,
                                  EGI_RNG_DROPOUT | (uint32_t)(block >> 32) << 8};
