@@ -235,7 +235,7 @@ void egi_plan_point(egi_plan *p, egi_val v, const void *data)
 static eg_status run_range(egi_plan *p, int from, int to, const egi_control *control)
 {
     egi_device *d = p->context->device;
-    EG_TRY(egi_stage_in(p));
+    EG_TRY(egi_stage_in(p, from > 0));
     EG_TRY(d->type->run(d, p->kernels + from, to - from, control));
     return egi_stage_out(p);
 }

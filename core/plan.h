@@ -24,12 +24,13 @@ typedef struct egi_value {
     int first, last;    /* nodes that write it first and touch it, or what lies over it, last; after placing */
 } egi_value;
 
-/** What a plan on a device with memory of its own knows of a value. */
+/** A value of a plan on a device with memory of its own that goes over before a run or comes back after it. */
 typedef struct egi_stage {
+    egi_val v;
     void *host;                /* owned: where the host finds a kept value */
     void *device;              /* owned: this plan's copy of bound memory that is not mirrored */
     struct egi_mirror *mirror; /* the mirrored memory that it lies in, or NULL */
-    bool read, written;
+    bool in, again, out;       /* goes over before a run; also before the backward part alone; comes back */
 } egi_stage;
 
 typedef struct egi_node {
@@ -52,7 +53,8 @@ struct egi_plan {
     egi_value *values; /* index 0 is EGI_NONE */
     egi_tensor *t;     /* same index: dtype, shape and, after placing, the address */
     egi_tensor *kt;   /* after compiling: what kernels see; `t` itself where the device computes in the host's memory */
-    egi_stage *stage; /* same index; NULL: there is nothing to copy */
+    egi_stage *stage; /* (n_stage) NULL: there is nothing to copy */
+    int64_t n_stage;
     int64_t n_values, values_capacity, tensors_capacity;
     egi_node *nodes;
     int64_t n_nodes, nodes_capacity;

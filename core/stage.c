@@ -14,64 +14,71 @@ static size_t bytes_of(const egi_plan *p, egi_val v)
     return (size_t)egi_count(&p->t[v]) * egi_dtype_size(p->t[v].dtype);
 }
 
-/* Which values live operations read and write. */
-static void mark_use(egi_plan *p)
+/* How live operations use a value. */
+enum { READ_FIRST = 1, READ_AGAIN = 2, WRITTEN = 4 };
+
+static void mark_use(const egi_plan *p, uint8_t *use)
 {
     for (int64_t i = 0; i < p->n_nodes; i++) {
         const egi_node *node = &p->nodes[i];
+        const uint8_t read = p->n_once >= 0 && i >= p->n_once ? READ_AGAIN : READ_FIRST;
         for (int k = 0; !node->dead && node->op->in[k]; k++)
-            p->stage[egi_root(p, egi_arg(node->args, node->op->in[k]))].read = true;
+            use[egi_root(p, egi_arg(node->args, node->op->in[k]))] |= read;
         for (int k = 0; !node->dead && node->op->out[k]; k++)
-            p->stage[egi_root(p, egi_arg(node->args, node->op->out[k]))].written = true;
+            use[egi_root(p, egi_arg(node->args, node->op->out[k]))] |= WRITTEN;
     }
 }
 
 /* Memory of somebody else: part of a mirrored arena, or an array that this plan alone keeps a copy of. */
-static eg_status stage_bound(egi_plan *p, egi_val v)
+static eg_status stage_bound(egi_plan *p, egi_stage *s, uint8_t use)
 {
     egi_device *d = p->context->device;
-    egi_stage *s = &p->stage[v];
-    egi_mirror *m = egi_mirror_find(p->context, p->t[v].data);
-    if (!s->read && !s->written)
-        return EG_OK;
-    if (m) {
-        s->mirror = m;
-        EG_TRY(egi_mirror_upload(p->context, m));
-        p->kt[v].data = (char *)m->device + ((char *)p->t[v].data - m->host);
+    s->in = true;
+    s->again = !(use & READ_FIRST);
+    s->out = use & WRITTEN;
+    s->mirror = egi_mirror_find(p->context, p->t[s->v].data);
+    if (!s->mirror) {
+        EG_TRY(d->type->alloc(d, &s->device, bytes_of(p, s->v)));
+        p->kt[s->v].data = s->device;
         return EG_OK;
     }
-    EG_TRY(d->type->alloc(d, &s->device, bytes_of(p, v)));
-    p->kt[v].data = s->device;
+    EG_TRY(egi_mirror_upload(p->context, s->mirror));
+    p->kt[s->v].data = (char *)s->mirror->device + ((char *)p->t[s->v].data - s->mirror->host);
     return EG_OK;
 }
 
-static eg_status stage_value(egi_plan *p, egi_val v)
+/* What the forward part has read was filled before it, and need not go over again. */
+static eg_status stage_kept(egi_plan *p, egi_stage *s, uint8_t use)
 {
-    if (p->values[v].kind == EGI_VAL_BOUND)
-        return stage_bound(p, v);
-    p->kt[v].data = p->t[v].data;
-    p->t[v].data = NULL;
-    if (p->values[v].kind != EGI_VAL_KEPT)
-        return EG_OK;
-    EG_TRY(egi_alloc(&p->stage[v].host, p->context, egi_count(&p->t[v]), egi_dtype_size(p->t[v].dtype)));
-    p->t[v].data = p->stage[v].host;
+    EG_TRY(egi_alloc(&s->host, p->context, egi_count(&p->t[s->v]), egi_dtype_size(p->t[s->v].dtype)));
+    p->t[s->v].data = s->host;
+    s->out = use & WRITTEN;
+    s->in = !s->out && use;
+    s->again = s->in && !(use & READ_FIRST);
     return EG_OK;
 }
 
-eg_status egi_stage_make(egi_plan *p)
+static eg_status stage_value(egi_plan *p, egi_val v, uint8_t use)
 {
-    p->kt = p->t;
-    if (!is_separate(p))
+    const egi_value_kind kind = p->values[v].kind;
+    egi_stage *s = &p->stage[p->n_stage];
+    if (kind != EGI_VAL_BOUND) {
+        p->kt[v].data = p->t[v].data;
+        p->t[v].data = NULL;
+    }
+    if (kind == EGI_VAL_TEMP || (kind == EGI_VAL_BOUND && !use))
         return EG_OK;
-    EG_TRY(egi_alloc(&p->stage, p->context, p->n_values, sizeof *p->stage));
-    p->kt = NULL;
-    EG_TRY(egi_alloc(&p->kt, p->context, p->n_values, sizeof *p->kt));
-    for (egi_val v = 0; v < p->n_values; v++)
-        p->kt[v] = (egi_tensor){.dtype = p->t[v].dtype, .shape = p->t[v].shape};
-    mark_use(p);
+    s->v = v;
+    p->n_stage++;
+    return kind == EGI_VAL_BOUND ? stage_bound(p, s, use) : stage_kept(p, s, use);
+}
+
+static eg_status stage_values(egi_plan *p, uint8_t *use)
+{
+    mark_use(p, use);
     for (egi_val v = 1; v < p->n_values; v++)
         if (!p->values[v].alias_of)
-            EG_TRY(stage_value(p, v));
+            EG_TRY(stage_value(p, v, use[v]));
     for (egi_val v = 1; v < p->n_values; v++)
         if (p->values[v].alias_of) {
             p->kt[v].data = p->kt[p->values[v].alias_of].data;
@@ -80,34 +87,48 @@ eg_status egi_stage_make(egi_plan *p)
     return EG_OK;
 }
 
+eg_status egi_stage_make(egi_plan *p)
+{
+    uint8_t *use;
+    egi_tensor *kt;
+    p->kt = p->t;
+    if (!is_separate(p))
+        return EG_OK;
+    EG_TRY(egi_alloc(&kt, p->context, p->n_values, sizeof *kt));
+    p->kt = kt;
+    for (egi_val v = 0; v < p->n_values; v++)
+        p->kt[v] = (egi_tensor){.dtype = p->t[v].dtype, .shape = p->t[v].shape};
+    EG_TRY(egi_alloc(&p->stage, p->context, p->n_values, sizeof *p->stage));
+    EG_TRY(egi_alloc(&use, p->context, p->n_values, sizeof *use));
+    const eg_status status = stage_values(p, use);
+    egi_free(p->context, use);
+    return status;
+}
+
 void egi_stage_release(egi_plan *p)
 {
     egi_device *d = p->context->device;
-    for (egi_val v = 0; p->stage && v < p->n_values; v++) {
-        egi_free(p->context, p->stage[v].host);
-        d->type->release(d, p->stage[v].device);
+    for (int64_t i = 0; i < p->n_stage; i++) {
+        egi_free(p->context, p->stage[i].host);
+        d->type->release(d, p->stage[i].device);
     }
     egi_free(p->context, p->stage);
     if (p->kt != p->t)
         egi_free(p->context, p->kt);
     p->stage = NULL;
     p->kt = NULL;
+    p->n_stage = 0;
 }
 
-static bool comes_from_host(const egi_plan *p, egi_val v)
-{
-    const egi_stage *s = &p->stage[v];
-    return s->device || (s->host && s->read && !s->written);
-}
-
-eg_status egi_stage_in(egi_plan *p)
+eg_status egi_stage_in(egi_plan *p, bool again)
 {
     egi_device *d = p->context->device;
-    for (egi_val v = 1; p->stage && v < p->n_values; v++) {
-        if (p->stage[v].mirror)
-            EG_TRY(egi_mirror_upload(p->context, p->stage[v].mirror));
-        else if (comes_from_host(p, v))
-            EG_TRY(d->type->upload(d, p->kt[v].data, p->t[v].data, bytes_of(p, v)));
+    for (int64_t i = 0; i < p->n_stage; i++) {
+        const egi_stage *s = &p->stage[i];
+        if (s->mirror)
+            EG_TRY(egi_mirror_upload(p->context, s->mirror));
+        else if (again ? s->again : s->in)
+            EG_TRY(d->type->upload(d, p->kt[s->v].data, p->t[s->v].data, bytes_of(p, s->v)));
     }
     return EG_OK;
 }
@@ -115,13 +136,12 @@ eg_status egi_stage_in(egi_plan *p)
 eg_status egi_stage_out(egi_plan *p)
 {
     egi_device *d = p->context->device;
-    for (egi_val v = 1; p->stage && v < p->n_values; v++) {
-        if (!p->stage[v].written || p->values[v].alias_of)
-            continue;
-        if (p->stage[v].mirror)
-            p->stage[v].mirror->newer = EGI_NEWER_DEVICE;
-        else if (p->t[v].data)
-            EG_TRY(d->type->download(d, p->t[v].data, p->kt[v].data, bytes_of(p, v)));
+    for (int64_t i = 0; i < p->n_stage; i++) {
+        const egi_stage *s = &p->stage[i];
+        if (s->out && s->mirror)
+            s->mirror->newer = EGI_NEWER_DEVICE;
+        else if (s->out)
+            EG_TRY(d->type->download(d, p->t[s->v].data, p->kt[s->v].data, bytes_of(p, s->v)));
     }
     return EG_OK;
 }
