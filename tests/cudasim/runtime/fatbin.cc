@@ -2,6 +2,7 @@
 #include <zstd.h>
 
 #include <cstring>
+#include <unordered_map>
 
 #include "runtime.h"
 
@@ -88,6 +89,21 @@ std::string choose(const uint8_t *image, cudaError_t *error)
     return "";
 }
 
+/** Modules live as long as the process: programs that load the same kernels again and again get the same module. */
+Module *load_once(const std::string &text, cudaError_t *error)
+{
+    static std::unordered_map<std::string, Module *> loaded;
+    const auto found = loaded.find(text);
+    std::string why;
+    Module *module = found != loaded.end() ? found->second : load_module(text.data(), text.size(), &why);
+    *error = module ? cudaSuccess : cudaErrorInvalidPtx;
+    if (!module)
+        report_host("PTX that cannot be loaded: %s", why.c_str());
+    else if (!has_variables(module))
+        loaded[text] = module;
+    return module;
+}
+
 } // namespace
 
 Module *load_image(const void *image, cudaError_t *error)
@@ -102,12 +118,7 @@ Module *load_image(const void *image, cudaError_t *error)
         return nullptr;
     text.erase(0, begin);
     text.resize(std::strlen(text.c_str())); /* entries are padded with zeros */
-    std::string why;
-    Module *module = load_module(text.data(), text.size(), &why);
-    *error = module ? cudaSuccess : cudaErrorInvalidPtx;
-    if (!module)
-        report_host("PTX that cannot be loaded: %s", why.c_str());
-    return module;
+    return load_once(text, error);
 }
 
 } // namespace cudasim

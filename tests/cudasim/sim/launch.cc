@@ -400,6 +400,11 @@ size_t kernel_static_shared(const Kernel *kernel)
     return kernel->static_shared;
 }
 
+bool has_variables(const Module *module)
+{
+    return !module->variables.empty();
+}
+
 u64 find_variable(Module *module, const char *name, size_t *size)
 {
     auto found = module->variables.find(name);

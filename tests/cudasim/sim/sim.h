@@ -49,6 +49,8 @@ const std::string &kernel_name(const Kernel *kernel);
 /** Sizes of the parameters in order. */
 std::vector<uint32_t> kernel_parameters(const Kernel *kernel);
 size_t kernel_static_shared(const Kernel *kernel);
+/** Does it have .global or .const variables? Without them two loads of the same text cannot be told apart. */
+bool has_variables(const Module *module);
 /** Address and size of a .global or .const variable; 0: none. */
 uint64_t find_variable(Module *module, const char *name, size_t *size);
 
