@@ -52,6 +52,12 @@ EG_MUST_USE eg_status egi_cuda_check(egi_cuda *cuda, cudaError_t error, const ch
 EG_MUST_USE eg_status egi_cuda_load(egi_cuda *cuda);
 void egi_cuda_unload(egi_cuda *cuda);
 
+/** A kernel of the library's images by its name. Errors: INTERNAL. */
+EG_MUST_USE eg_status egi_cuda_find(egi_cuda *cuda, const char *name, cudaKernel_t *out);
+
+/** The device's `peak`. */
+EG_MUST_USE eg_status egi_cuda_peak(egi_device *device, egi_peak *out);
+
 /** One launch of a prepared operation. Its kernel takes one struct by value. */
 typedef struct egi_cuda_launch {
     const char *name;       /* of the kernel in its .cu file */

@@ -192,4 +192,5 @@ const egi_device_type egi_device_cuda = {
     .release = device_release,
     .upload = upload,
     .download = download,
+    .peak = egi_cuda_peak,
 };

@@ -51,7 +51,7 @@ static eg_status run_launches(const egi_kernel *k, const egi_control *control)
     return EG_OK;
 }
 
-static eg_status find_function(egi_cuda *c, const char *name, cudaKernel_t *out)
+eg_status egi_cuda_find(egi_cuda *c, const char *name, cudaKernel_t *out)
 {
     for (int i = 0; i < c->n_families; i++)
         if (c->api.cudaLibraryGetKernel(out, c->families[i], name) == cudaSuccess)
@@ -98,7 +98,7 @@ eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)
                   .shared = what->shared,
                   .scratch_field = what->scratch_field};
     memcpy(l->args, what->args, what->size);
-    return find_function(egi_cuda_of(k), what->name, &l->function);
+    return egi_cuda_find(egi_cuda_of(k), what->name, &l->function);
 }
 
 bool egi_cuda_is_f32(const egi_kernel *k)

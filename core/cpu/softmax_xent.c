@@ -17,6 +17,9 @@ typedef struct rows_of {
     double scale;       /* of every row's loss */
 } rows_of;
 
+#define SPAN 256 /* columns that are added up in f32; sums of spans are added in f64, so many classes cost no digits \
+                  */
+
 /* A row: its maximum, the sum of target (top - z), the sum of targets, and whether the largest z is the wanted one. */
 typedef struct facts {
     float top, away, total;
@@ -45,22 +48,32 @@ static inline EGI_SIMD_BODY float weight_of(const rows_of *b, int64_t row)
 
 static inline EGI_SIMD_BODY facts target_facts(const rows_of *b, const float *z, const float *targets, float top)
 {
-    float total = 0, away = 0;
-#pragma omp simd reduction(+ : total, away)
-    for (int64_t k = 0; k < b->classes; k++) {
-        const float target = b->keep * targets[k] + b->spread;
-        total += target;
-        away += target != 0 ? target * (top - z[k]) : 0; /* 0 log 0 is 0 */
+    double total = 0, away = 0;
+    for (int64_t begin = 0; begin < b->classes; begin += SPAN) {
+        const int64_t end = begin + SPAN < b->classes ? begin + SPAN : b->classes;
+        float part = 0, part_away = 0;
+#pragma omp simd reduction(+ : part, part_away)
+        for (int64_t k = begin; k < end; k++) {
+            const float target = b->keep * targets[k] + b->spread;
+            part += target;
+            part_away += target != 0 ? target * (top - z[k]) : 0; /* 0 log 0 is 0 */
+        }
+        total += (double)part;
+        away += (double)part_away;
     }
-    return (facts){
-        .top = top, .away = away, .total = total, .hit = largest(z, b->classes) == largest(targets, b->classes)};
+    return (facts){.top = top,
+                   .away = (float)away,
+                   .total = (float)total,
+                   .hit = largest(z, b->classes) == largest(targets, b->classes)};
 }
 
 static inline EGI_SIMD_BODY facts label_facts(const rows_of *b, const float *z, int64_t label, float top)
 {
     facts f = {.top = top, .total = 1, .away = b->keep != 0 ? b->keep * (top - z[label]) : 0, .hit = z[label] == top};
+    double away = 0;
     for (int64_t k = 0; b->spread != 0 && k < b->classes; k++)
-        f.away += b->spread * (top - z[k]);
+        away += (double)(top - z[k]);
+    f.away += b->spread * (float)away;
     for (int64_t k = 0; f.hit && k < label; k++)
         f.hit = z[k] != top;
     return f;
@@ -115,6 +128,20 @@ static inline EGI_SIMD_BODY void leave_out(const rows_of *b, int64_t row)
         b->dz[row * b->classes + k] = value;
 }
 
+static inline EGI_SIMD_BODY float row_sum(const float *e, int64_t n)
+{
+    double total = 0;
+    for (int64_t begin = 0; begin < n; begin += SPAN) {
+        const int64_t end = begin + SPAN < n ? begin + SPAN : n;
+        float part = 0;
+#pragma omp simd reduction(+ : part)
+        for (int64_t k = begin; k < end; k++)
+            part += e[k];
+        total += (double)part;
+    }
+    return (float)total;
+}
+
 static inline EGI_SIMD_BODY void block_body(const rows_of *b)
 {
     const int64_t n = b->classes;
@@ -126,11 +153,7 @@ static inline EGI_SIMD_BODY void block_body(const rows_of *b)
     for (int64_t i = 0; i < b->rows * n; i++)
         b->e[i] = egi_v_exp(b->e[i]);
     for (int64_t i = 0; i < b->rows; i++) {
-        float total = 0;
-#pragma omp simd reduction(+ : total)
-        for (int64_t k = 0; k < n; k++)
-            total += b->e[i * n + k];
-        sum[i] = total;
+        sum[i] = row_sum(b->e + i * n, n);
     }
 #pragma omp simd
     for (int64_t i = 0; i < b->rows; i++)
