@@ -2,7 +2,7 @@
 #include "tests/finetune/world.h"
 
 extern "C" {
-#include "core/device.h"
+#include "cuda/cuda.h"
 }
 
 namespace
@@ -53,6 +53,16 @@ void steps(Trained &out, egi_trainer *trainer, bool rehearsal)
     }
 }
 
+// How often a captured graph was launched.
+int64_t launches(const Context &context)
+{
+    const auto *cuda = reinterpret_cast<const egi_cuda *>(context.c->device);
+    int64_t n = 0;
+    for (const egi_cuda_graph &g : cuda->graphs)
+        n += g.exec ? g.runs - 1 : 0; // the first run is plain
+    return n;
+}
+
 void train(Trained &out, const char *device, const Kind &kind, bool eager = false)
 {
     Context context(1, nullptr, device);
@@ -90,6 +100,9 @@ void train(Trained &out, const char *device, const Kind &kind, bool eager = fals
     ASSERT_OK(egi_trainer_create(&trainer, model.m, &o));
     ASSERT_OK(egi_trainer_prepare(trainer, 12));
     steps(out, trainer, kind.rehearsal);
+    if (std::string(device) == "cuda") {
+        EXPECT_EQ(eager ? 0 : 9, launches(context));
+    }
     out.weights = model.bytes();
     egi_trainer_free(trainer);
     egi_free(context.c, anchor);
