@@ -111,16 +111,29 @@ static bool names_device(const char *name, const egi_device_type *type, int *ind
     return name[n + 1] >= '0' && name[n + 1] <= '9' && *end == 0 && k <= 1023;
 }
 
+/* Makes a device the context's, unless it is already; what was there before stays whole where that fails. */
+static eg_status take(eg_context *c, const egi_device_type *type, int index)
+{
+    egi_device *before = c->device, *device;
+    if (before && before->type == type && index == 0)
+        return EG_OK;
+    EG_TRY(type->create(&device, c, index));
+    c->device = device;
+    if (before)
+        before->type->destroy(before);
+    return EG_OK;
+}
+
 /* The devices in order: why one cannot be had goes into the description, and the next one is tried; the last must work.
  */
 static eg_status create_any(eg_context *c, const egi_device_type *const *types)
 {
     for (; types[1]; types++) {
-        if ((*types)->create(&c->device, c, 0) == EG_OK)
+        if (take(c, *types, 0) == EG_OK)
             return EG_OK;
         snprintf(c->passed_over, sizeof c->passed_over, "; %s", eg_last_message());
     }
-    return (*types)->create(&c->device, c, 0);
+    return take(c, *types, 0);
 }
 
 static eg_status create_device(eg_context *c, const egi_device_type *const *types, const char *name)
@@ -133,7 +146,7 @@ static eg_status create_device(eg_context *c, const egi_device_type *const *type
         name = "cpu";
     for (; *types; types++) {
         if (names_device(name, *types, &index))
-            return (*types)->create(&c->device, c, index);
+            return take(c, *types, index);
         snprintf(names + strlen(names), sizeof names - strlen(names), types[1] ? ", %s" : " or %s", (*types)->name);
     }
     return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", names, name);
@@ -171,7 +184,6 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
 
 eg_status egi_context_set_device(eg_context *c, const char *name)
 {
-    egi_device *before = c->device;
     int index;
     if (!c->undecided) {
         if (strcmp(name, "auto") == 0 || names_device(name, c->device->type, &index))
@@ -179,9 +191,8 @@ eg_status egi_context_set_device(eg_context *c, const char *name)
         return egi_fail(EG_ERR_DEVICE, "run.device: wanted %s, found '%.80s'", c->device->type->name, name);
     }
     if (c->mirrors)
-        return egi_fail(EG_ERR_STATE, "run.device: something was made on %s already", before->type->name);
+        return egi_fail(EG_ERR_STATE, "run.device: something was made on %s already", c->device->type->name);
     EG_TRY(create_device(c, c->types, name));
-    before->type->destroy(before);
     c->undecided = false;
     return egi_context_set_threads(c, c->threads);
 }

@@ -34,6 +34,7 @@ typedef struct egi_cuda {
     cudaStream_t stream;
     egi_control *control; /* device memory: what varies from step to step, uploaded before each run */
     egi_cuda_graph graphs[EGI_CUDA_GRAPHS];
+    int index;           /* of the device: each thread that comes has to choose it anew */
     int processors;      /* streaming multiprocessors */
     size_t shared_bytes; /* of a block, without opting in */
 } egi_cuda;

@@ -57,9 +57,17 @@ eg_status egi_cuda_run_plainly(const egi_kernel *kernels, int n, const egi_contr
     return status;
 }
 
-static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
+/* The runtime's current device belongs to the thread, and a context may go from one thread to another. */
+static egi_cuda *enter(egi_device *device)
 {
     egi_cuda *c = (egi_cuda *)device;
+    c->api.cudaSetDevice(c->index);
+    return c;
+}
+
+static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
+{
+    egi_cuda *c = enter(device);
     EG_TRY(device->type->upload(device, c->control, control, sizeof *control));
     return egi_cuda_graph_run(c, kernels, n, control);
 }
@@ -68,7 +76,7 @@ static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const
 
 static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
 {
-    egi_cuda *c = (egi_cuda *)device;
+    egi_cuda *c = enter(device);
     const size_t size = bytes ? bytes : 1;
     size_t free_bytes = 0, total = 0;
     const cudaError_t error = c->api.cudaMalloc(out, size);
@@ -86,14 +94,14 @@ static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
 
 static void device_release(egi_device *device, void *block)
 {
-    egi_cuda *c = (egi_cuda *)device;
+    egi_cuda *c = enter(device);
     if (block)
         c->api.cudaFree(block);
 }
 
 static eg_status upload(egi_device *device, void *to, const void *from, size_t bytes)
 {
-    egi_cuda *c = (egi_cuda *)device;
+    egi_cuda *c = enter(device);
     if (bytes == 0)
         return EG_OK;
     return egi_cuda_check(c, c->api.cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, c->stream), "copy");
@@ -101,7 +109,7 @@ static eg_status upload(egi_device *device, void *to, const void *from, size_t b
 
 static eg_status download(egi_device *device, void *to, const void *from, size_t bytes)
 {
-    egi_cuda *c = (egi_cuda *)device;
+    egi_cuda *c = enter(device);
     if (bytes > 0)
         EG_TRY(egi_cuda_check(c, c->api.cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, c->stream), "copy"));
     return egi_cuda_check(c, c->api.cudaStreamSynchronize(c->stream), "step");
@@ -159,6 +167,7 @@ static eg_status begin(egi_cuda *c, int index)
     EG_TRY(egi_cuda_check(c, c->api.cudaMalloc((void **)&c->control, sizeof *c->control), "memory"));
     c->api.cudaRuntimeGetVersion(&runtime);
     c->api.cudaDriverGetVersion(&driver);
+    c->index = index;
     c->processors = prop.multiProcessorCount;
     c->shared_bytes = prop.sharedMemPerBlock;
     snprintf(c->base.description, sizeof c->base.description, "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d",
