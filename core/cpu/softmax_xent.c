@@ -17,8 +17,9 @@ typedef struct rows_of {
     double scale;       /* of every row's loss */
 } rows_of;
 
-#define SPAN 256 /* columns that are added up in f32; sums of spans are added in f64, so many classes cost no digits \
-                  */
+#define SPAN                                                                                                \
+    256 /* columns that are added up in f32; sums of spans are added in f64, so many classes cost no digits \
+         */
 
 /* A row: its maximum, the sum of target (top - z), the sum of targets, and whether the largest z is the wanted one. */
 typedef struct facts {
