@@ -116,4 +116,19 @@ TEST_F(Cuda, FewBlocks)
 }
 
 } // namespace
+
+// Nothing falls back to the host: a kernel serves every case of every operation.
+TEST_F(Cuda, KernelsServeAllCases)
+{
+    Context gpu;
+    for (const Case &k : all_cases()) {
+        Instance x(k, EGI_F32);
+        ASSERT_OK(x.bind(gpu.c));
+        ASSERT_OK(x.emit());
+        ASSERT_OK(egi_plan_compile(x.plan));
+        for (int i = 0; i < x.plan->n_kernels; i++)
+            EXPECT_FALSE(x.plan->kernels[i].slow) << k.id();
+    }
+}
+
 #endif
