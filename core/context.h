@@ -12,12 +12,21 @@ typedef struct egi_mirror egi_mirror;
 typedef struct egi_team egi_team;
 typedef struct egi_device_type egi_device_type;
 
+/** How factors of products are rounded before they are multiplied: what tensor cores are fast with. Everything else
+ * (weights, sums, statistics, losses, the optimizer) stays f32. */
+typedef enum egi_precision {
+    EGI_PRECISION_F32,
+    EGI_PRECISION_TF32, /* 10 bits of fraction */
+    EGI_PRECISION_BF16  /* 7 bits of fraction */
+} egi_precision;
+
 struct eg_context {
     eg_allocator allocator;
     uint64_t seed;
     int threads;
     egi_device *device;                  /* owned */
     const egi_device_type *const *types; /* the devices there are, best first, NULL at the end */
+    egi_precision precision;             /* of kernels that are prepared from now on */
     bool undecided;                      /* the device is chosen by egi_context_set_device() */
     egi_team *team;                      /* owned: the threads; core/team.h */
     egi_mirror *mirrors;                 /* of a device with memory of its own; core/mirror.h */
@@ -35,6 +44,9 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
 /** The device of a context that was made with device "configured": "auto", or a name with or without ":N". Of another
  * context: checks that it is this one. Nothing that a device holds may have been made yet. Errors: DEVICE, STATE. */
 EG_MUST_USE eg_status egi_context_set_device(eg_context *context, const char *name);
+
+/** How products are rounded from now on. Errors: UNSUPPORTED: the device cannot. */
+EG_MUST_USE eg_status egi_context_set_precision(eg_context *context, egi_precision precision);
 
 /** Sets how many threads kernels that are prepared from now on use; 1 to 1024. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_context_set_threads(eg_context *context, int threads);
