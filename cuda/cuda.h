@@ -32,7 +32,9 @@ typedef struct egi_cuda {
     cudaLibrary_t families[EGI_CUDA_FAMILIES];
     int n_families;
     cudaStream_t stream;
-    egi_control *control; /* device memory: what varies from step to step, uploaded before each run */
+    cudaStream_t copies;   /* where inputs go over while `stream` computes */
+    egi_control *control;  /* device memory: what varies from step to step, sent before each run */
+    egi_inlet *control_in; /* its way there */
     egi_cuda_graph graphs[EGI_CUDA_GRAPHS];
     int index;           /* of the device: each thread that comes has to choose it anew */
     int processors;      /* streaming multiprocessors */
@@ -55,6 +57,12 @@ void egi_cuda_unload(egi_cuda *cuda);
 
 /** A kernel of the library's images by its name. Errors: INTERNAL. */
 EG_MUST_USE eg_status egi_cuda_find(egi_cuda *cuda, const char *name, cudaKernel_t *out);
+
+/** Memory of the device, as `alloc` gives it, and of the host that copies come from and go to without help. */
+EG_MUST_USE eg_status egi_cuda_alloc(egi_cuda *cuda, void **out, size_t bytes);
+EG_MUST_USE eg_status egi_cuda_host_alloc(egi_cuda *cuda, void **out, size_t bytes);
+
+extern const egi_inlet_type egi_cuda_inlet;
 
 /** The device's `peak`. */
 EG_MUST_USE eg_status egi_cuda_peak(egi_device *device, egi_peak *out);

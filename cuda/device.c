@@ -68,15 +68,17 @@ static egi_cuda *enter(egi_device *device)
 static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
 {
     egi_cuda *c = enter(device);
-    EG_TRY(device->type->upload(device, c->control, control, sizeof *control));
+    void *place;
+    EG_TRY(egi_cuda_inlet.turn(c->control_in, &place));
+    memcpy(place, control, sizeof *control);
+    EG_TRY(egi_cuda_inlet.send(c->control_in));
     return egi_cuda_graph_run(c, kernels, n, control);
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
-static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
+eg_status egi_cuda_alloc(egi_cuda *c, void **out, size_t bytes)
 {
-    egi_cuda *c = enter(device);
     const size_t size = bytes ? bytes : 1;
     size_t free_bytes = 0, total = 0;
     const cudaError_t error = c->api.cudaMalloc(out, size);
@@ -92,6 +94,23 @@ static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
     return egi_cuda_check(c, c->api.cudaMemsetAsync(*out, 0, size, c->stream), "memory");
 }
 
+static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
+{
+    return egi_cuda_alloc(enter(device), out, bytes);
+}
+
+eg_status egi_cuda_host_alloc(egi_cuda *c, void **out, size_t bytes)
+{
+    const cudaError_t error = c->api.cudaHostAlloc(out, bytes, cudaHostAllocDefault);
+    if (error == cudaErrorMemoryAllocation) {
+        c->api.cudaGetLastError();
+        return egi_fail(EG_ERR_NOMEM, "cuda: no memory: wanted %zu bytes of the host's that are not paged out", bytes);
+    }
+    EG_TRY(egi_cuda_check(c, error, "memory"));
+    memset(*out, 0, bytes);
+    return EG_OK;
+}
+
 static void device_release(egi_device *device, void *block)
 {
     egi_cuda *c = enter(device);
@@ -104,7 +123,8 @@ static eg_status upload(egi_device *device, void *to, const void *from, size_t b
     egi_cuda *c = enter(device);
     if (bytes == 0)
         return EG_OK;
-    return egi_cuda_check(c, c->api.cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, c->stream), "copy");
+    EG_TRY(egi_cuda_check(c, c->api.cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, c->stream), "copy"));
+    return egi_cuda_check(c, c->api.cudaStreamSynchronize(c->stream), "copy");
 }
 
 static eg_status download(egi_device *device, void *to, const void *from, size_t bytes)
@@ -122,8 +142,12 @@ static void destroy(egi_device *device)
     egi_cuda *c = (egi_cuda *)device;
     for (int i = 0; i < c->n_families; i++)
         c->api.cudaLibraryUnload(c->families[i]);
+    if (c->control_in)
+        egi_cuda_inlet.release(c->control_in);
     if (c->control)
         c->api.cudaFree(c->control);
+    if (c->copies)
+        c->api.cudaStreamDestroy(c->copies);
     if (c->stream)
         c->api.cudaStreamDestroy(c->stream);
     egi_cuda_unload(c);
@@ -163,8 +187,10 @@ static eg_status begin(egi_cuda *c, int index)
     EG_TRY(choose(c, index));
     EG_TRY(egi_cuda_check(c, c->api.cudaGetDeviceProperties(&prop, index), "device"));
     EG_TRY(egi_cuda_check(c, c->api.cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream"));
+    EG_TRY(egi_cuda_check(c, c->api.cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "stream"));
     EG_TRY(load_families(c));
-    EG_TRY(egi_cuda_check(c, c->api.cudaMalloc((void **)&c->control, sizeof *c->control), "memory"));
+    EG_TRY(egi_cuda_alloc(c, (void **)&c->control, sizeof *c->control));
+    EG_TRY(egi_cuda_inlet.create(&c->control_in, &c->base, c->control, sizeof *c->control));
     c->api.cudaRuntimeGetVersion(&runtime);
     c->api.cudaDriverGetVersion(&driver);
     c->index = index;
@@ -202,5 +228,6 @@ const egi_device_type egi_device_cuda = {
     .release = device_release,
     .upload = upload,
     .download = download,
+    .inlet = &egi_cuda_inlet,
     .peak = egi_cuda_peak,
 };
