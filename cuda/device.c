@@ -30,6 +30,14 @@ static egi_cuda *enter(egi_device *device)
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
 
+static eg_status undo(egi_device *device, egi_kernel *out, const egi_kernel *blank, eg_status status)
+{
+    if (out->destroy)
+        out->destroy(device, out);
+    *out = *blank;
+    return status;
+}
+
 static eg_status prepare(egi_device *device, egi_kernel *out)
 {
     const egi_kernel blank = *out;
@@ -38,13 +46,11 @@ static eg_status prepare(egi_device *device, egi_kernel *out)
         if (f->op != out->op)
             continue;
         const eg_status status = f->prepare(device, out);
-        if (status != EGI_CUDA_DECLINE)
+        if (status == EG_OK || undo(device, out, &blank, status) != EGI_CUDA_DECLINE)
             return status;
-        if (out->destroy)
-            out->destroy(device, out);
-        *out = blank;
     }
-    return egi_cuda_reference(out);
+    const eg_status status = egi_cuda_reference(out);
+    return status == EG_OK ? status : undo(device, out, &blank, status);
 }
 
 static eg_status run_timed(const egi_kernel *k, const egi_control *control)

@@ -243,12 +243,16 @@ TEST_F(CudaLt, ItsErrorsSayWhichCallGaveWhat)
 {
     Product p;
     Product::gemm_of(p, 5, 3, 7);
-    Instance x(p.k, EGI_F32);
+    const int64_t live = gpu.c->live_blocks;
     const cublasLtHandle_t handle = lt->handle;
     lt->handle = nullptr;
+    Instance x(p.k, EGI_F32);
     EXPECT_EQ(EG_ERR_DEVICE, x.run(gpu.c, control()));
     EXPECT_STREQ("cuda: cublasLt: cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_NOT_INITIALIZED", eg_last_message());
     lt->handle = handle;
+    egi_plan_free(x.plan);
+    x.plan = nullptr;
+    EXPECT_EQ(live, gpu.c->live_blocks) << "a kernel that was not finished was not freed";
 }
 
 } // namespace
