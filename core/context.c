@@ -203,7 +203,7 @@ eg_status egi_context_set_precision(eg_context *c, egi_precision precision)
     if (precision > c->device->precision_most)
         return egi_fail(EG_ERR_UNSUPPORTED,
                         "unsupported: finetune.precision=%s on this device (%s); cuda has it on GPUs of compute "
-                        "capability 8.0 and later, by cuBLASLt",
+                        "capability 8.0 and later",
                         names[precision], c->device->type->name);
     c->precision = precision;
     return EG_OK;

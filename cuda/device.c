@@ -180,7 +180,7 @@ static eg_status begin(egi_cuda *c, int index)
     c->index = index;
     c->processors = prop.multiProcessorCount;
     c->shared_bytes = prop.sharedMemPerBlock;
-    c->base.precision_most = prop.major >= 8 && c->lt ? EGI_PRECISION_BF16 : EGI_PRECISION_F32;
+    c->base.precision_most = prop.major >= 8 ? EGI_PRECISION_BF16 : EGI_PRECISION_F32;
     egi_cuda_lt_text(c, lt, sizeof lt);
     snprintf(c->base.description, sizeof c->base.description,
              "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", prop.name, (double)prop.totalGlobalMem / 1e9,
