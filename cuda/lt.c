@@ -3,10 +3,10 @@
  * running it is one call, which allocates nothing and can be captured.
  *
  * The same bits every time: the algorithm is chosen once, by shape, alignment and device, and its workspace is of a
- * fixed size. Of the ways to add up a k that is split, two are allowed: none, and parts in f32 in the workspace that a
- * second pass adds up, in an order that does not depend on timing. INPLACE is left out: blocks add to the output one
- * after another, and nothing says that the turn is by number rather than by arrival. OUTPUT_TYPE is the same as
- * COMPUTE_TYPE where both are f32. */
+ * fixed size on the one stream. Of the ways to add up a k that is split, two are allowed: none, and parts in f32 in the
+ * workspace that a second pass adds up, in an order that does not depend on timing. INPLACE is left out: blocks add to
+ * the output one after another, and nothing says that the turn is by number rather than by arrival. OUTPUT_TYPE is the
+ * same as COMPUTE_TYPE where both are f32. */
 #include "cuda/lt.h"
 
 #include "core/ops/dense.h"
