@@ -20,22 +20,37 @@ static const unsigned char *const images[] = {
 #undef EG_FAMILY
 };
 
+/* The runtime's current device belongs to the thread, and a context may go from one thread to another. */
+static egi_cuda *enter(egi_device *device)
+{
+    egi_cuda *c = (egi_cuda *)device;
+    c->api.cudaSetDevice(c->index);
+    return c;
+}
+
 /* --- operations --------------------------------------------------------------------------------------------------- */
+
+static eg_status undo(egi_device *device, egi_kernel *out, const egi_kernel *blank, eg_status status)
+{
+    if (out->destroy)
+        out->destroy(device, out);
+    *out = *blank;
+    return status;
+}
 
 static eg_status prepare(egi_device *device, egi_kernel *out)
 {
     const egi_kernel blank = *out;
+    enter(device);
     for (const egi_fast *f = fast; f->op && !device->reference_only; f++) {
         if (f->op != out->op)
             continue;
         const eg_status status = f->prepare(device, out);
-        if (status != EGI_CUDA_DECLINE)
+        if (status == EG_OK || undo(device, out, &blank, status) != EGI_CUDA_DECLINE)
             return status;
-        if (out->destroy)
-            out->destroy(device, out);
-        *out = blank;
     }
-    return egi_cuda_reference(out);
+    const eg_status status = egi_cuda_reference(out);
+    return status == EG_OK ? status : undo(device, out, &blank, status);
 }
 
 static eg_status run_timed(const egi_kernel *k, const egi_control *control)
@@ -55,14 +70,6 @@ eg_status egi_cuda_run_plainly(const egi_kernel *kernels, int n, const egi_contr
     for (int i = 0; i < n && status == EG_OK; i++)
         status = kernels[i].time ? run_timed(&kernels[i], control) : kernels[i].run(&kernels[i], control);
     return status;
-}
-
-/* The runtime's current device belongs to the thread, and a context may go from one thread to another. */
-static egi_cuda *enter(egi_device *device)
-{
-    egi_cuda *c = (egi_cuda *)device;
-    c->api.cudaSetDevice(c->index);
-    return c;
 }
 
 static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
@@ -150,6 +157,7 @@ static void destroy(egi_device *device)
         c->api.cudaStreamDestroy(c->copies);
     if (c->stream)
         c->api.cudaStreamDestroy(c->stream);
+    egi_cuda_lt_destroy(c);
     egi_cuda_unload(c);
     egi_free(device->context, c);
 }
@@ -183,12 +191,14 @@ static eg_status begin(egi_cuda *c, int index)
 {
     struct cudaDeviceProp prop;
     int runtime = 0, driver = 0;
+    char lt[32];
     EG_TRY(egi_cuda_load(c));
     EG_TRY(choose(c, index));
     EG_TRY(egi_cuda_check(c, c->api.cudaGetDeviceProperties(&prop, index), "device"));
     EG_TRY(egi_cuda_check(c, c->api.cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream"));
     EG_TRY(egi_cuda_check(c, c->api.cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "stream"));
     EG_TRY(load_families(c));
+    EG_TRY(egi_cuda_lt_create(c));
     EG_TRY(egi_cuda_alloc(c, (void **)&c->control, sizeof *c->control));
     EG_TRY(egi_cuda_inlet.create(&c->control_in, &c->base, c->control, sizeof *c->control));
     c->api.cudaRuntimeGetVersion(&runtime);
@@ -197,9 +207,10 @@ static eg_status begin(egi_cuda *c, int index)
     c->processors = prop.multiProcessorCount;
     c->shared_bytes = prop.sharedMemPerBlock;
     c->base.precision_most = prop.major >= 8 ? EGI_PRECISION_BF16 : EGI_PRECISION_F32;
-    snprintf(c->base.description, sizeof c->base.description, "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d",
-             prop.name, (double)prop.totalGlobalMem / 1e9, prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10,
-             driver / 1000, driver % 1000 / 10);
+    egi_cuda_lt_text(c, lt, sizeof lt);
+    snprintf(c->base.description, sizeof c->base.description,
+             "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", prop.name, (double)prop.totalGlobalMem / 1e9,
+             prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10, lt);
     return EG_OK;
 }
 

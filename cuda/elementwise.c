@@ -56,6 +56,13 @@ eg_status egi_cuda_activation(egi_device *device, egi_kernel *out)
     return LAUNCH(out, "eg_activation", blocks_for(out, args.n, args.vector), args);
 }
 
+eg_status egi_cuda_activate(egi_kernel *k, float *y, int64_t n, egi_act act, float alpha)
+{
+    const egi_cuda_act_args args = {
+        .x = y, .y = y, .n = n, .act = (int32_t)act, .alpha = alpha, .vector = egi_cuda_aligned(y)};
+    return LAUNCH(k, "eg_activation", blocks_for(k, n, args.vector), args);
+}
+
 eg_status egi_cuda_activation_grad(egi_device *device, egi_kernel *out)
 {
     (void)device;
