@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-#define SPAN 256 /* columns that are added up in f32; sums of spans are added in f64, so many classes cost no digits \
-                  */
+#define SPAN                                                                                                \
+    256 /* columns that are added up in f32; sums of spans are added in f64, so many classes cost no digits \
+         */
 
 /* A row: what z and the teacher say of the old classes. */
 typedef struct row_of {
