@@ -69,9 +69,10 @@ struct egi_device_type {
 struct egi_device {
     const egi_device_type *type;
     eg_context *context;
-    bool reference_only;   /* for tests: never a fast kernel */
-    bool eager;            /* for tests: kernels one by one, never as a graph */
-    char description[192]; /* units and libraries, e.g. "avx2, oneDNN 2.6.3" */
+    egi_precision precision_most; /* products can be rounded so, and in all ways before it */
+    bool reference_only;          /* for tests: never a fast kernel */
+    bool eager;                   /* for tests: kernels one by one, never as a graph */
+    char description[192];        /* units and libraries, e.g. "avx2, oneDNN 2.6.3" */
 };
 
 #endif

@@ -170,6 +170,7 @@ static eg_status begin(egi_cuda *c, int index)
     c->index = index;
     c->processors = prop.multiProcessorCount;
     c->shared_bytes = prop.sharedMemPerBlock;
+    c->base.precision_most = prop.major >= 8 ? EGI_PRECISION_BF16 : EGI_PRECISION_F32;
     snprintf(c->base.description, sizeof c->base.description, "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d",
              prop.name, (double)prop.totalGlobalMem / 1e9, prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10,
              driver / 1000, driver % 1000 / 10);

@@ -55,6 +55,11 @@ TEST_F(CliDevice, ADeviceThatIsNotThereIsRefused)
     ExpectRefused(Run(learn_ + "run.device=cuda:x", machine_), 5, "wanted auto, cuda or cpu, found 'cuda:x'");
 }
 
+TEST_F(CliDevice, TheCpuHasNoOtherPrecision)
+{
+    ExpectRefused(Run(learn_ + "run.device=cpu finetune.precision=bf16"), 2, "unsupported: finetune.precision=bf16");
+}
+
 TEST_F(CliDevice, DoctorDescribesTheDevice)
 {
     const std::string found = DoctorOn(machine_), text = Run("doctor run.device=cpu", machine_).out;
