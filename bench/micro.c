@@ -67,6 +67,19 @@ static const egi_segment plain[] = {STRETCH(MLP)}, punished[] = {{.end = MLP, .l
         }                                                                                    \
     }
 
+#define GATHER(fill_, flip_, ...)                                                             \
+    {                                                                                         \
+        &egi_op_gather,                                                                       \
+        {                                                                                     \
+            .args = &(const egi_gather){.affine = {__VA_ARGS__}, .augment = {.flip = flip_}}, \
+            .in = {ALL(1024, 32, 32, 3), ALL(128)}, .fill = {fill_, EGI_FILL_ROWS}, .out = {  \
+                ALL(128, 32, 32, 3)                                                           \
+            }                                                                                 \
+        }                                                                                     \
+    }
+#define UNIT  .channels = 1, .by = {255}, .over = {1}
+#define TORCH .channels = 3, .by = {255, 255, 255}, .over = {0.229f, 0.224f, 0.225f}
+
 static const job jobs[] = {
     {&egi_op_copy, {.args = &(const egi_copy){0}, .in = {ALL(1 << 20)}, .out = {ALL(1 << 20)}}},
     {&egi_op_add, {.args = &(const egi_add){0}, .in = {ALL(1 << 20), ALL(1 << 20)}, .out = {ALL(1 << 20)}}},
@@ -93,6 +106,16 @@ static const job jobs[] = {
       .out = {{0}, ALL(128, 1000), {0}},
       .in_absent = NO(2) | NO(3),
       .fill = {0, EGI_FILL_LABELS}}},
+    {&egi_op_distill,
+     {.args = &(const egi_distill){.scale = 1, .temperature = 2},
+      .in = {ALL(128, 1000), ALL(128, 900), {0}},
+      .out = {{0}, ALL(128, 1000)},
+      .in_absent = NO(2)}},
+    GATHER(EGI_FILL_BYTES, 0, UNIT),
+    GATHER(EGI_FILL_NORMAL, 0, UNIT),
+    GATHER(EGI_FILL_BYTES, 0, TORCH),
+    GATHER(EGI_FILL_NORMAL, 0, TORCH),
+    GATHER(EGI_FILL_BYTES, 1, UNIT),
     UPDATE(sgd, plain, NO(2) | NO(3) | NO_ANCHOR, .momentum = 0),
     UPDATE(sgd, plain, NO(3) | NO_ANCHOR, .momentum = 0.9),
     UPDATE(adam, plain, NO_ANCHOR, ADAM),
@@ -105,17 +128,19 @@ typedef struct setup {
     egi_plan *plan;
     void *memory[EGI_MAX_IN + EGI_MAX_OUT];
     int n;
-    size_t bytes;
+    double bytes; /* that a run reads and writes */
 } setup;
 
 static egi_val bind(setup *s, const egi_shape *shape, egi_fill fill)
 {
-    const egi_dtype dtype = fill == EGI_FILL_LABELS ? EGI_I32 : EGI_F32;
+    const egi_dtype dtype = fill == EGI_FILL_LABELS || fill == EGI_FILL_ROWS ? EGI_I32
+                            : fill == EGI_FILL_BYTES                         ? EGI_U8
+                                                                             : EGI_F32;
     const int64_t n = egi_shape_count(shape);
     void *data = aligned_alloc(64, ((size_t)n * 4 + 63) / 64 * 64);
     const egi_tensor t = {.data = data, .dtype = dtype, .shape = *shape};
     for (int64_t i = 0; i < n; i++)
-        egi_set(&t, i, dtype == EGI_I32 ? (double)(i % 10) : 0.1 + (double)(i * 7919 % 1000) / 2000);
+        egi_set(&t, i, dtype != EGI_F32 ? (double)(i % 10) : 0.1 + (double)(i * 7919 % 1000) / 2000);
     s->memory[s->n++] = data;
     return egi_plan_bind(s->plan, dtype, *shape, data);
 }
@@ -127,17 +152,13 @@ static eg_status make(setup *s, eg_context *c, const job *j)
     memcpy(args, j->k.args, op->size);
     EG_TRY(egi_plan_create(&s->plan, c, 1, EGI_F32, true));
     for (int i = 0; op->in[i]; i++)
-        if (!(j->k.in_absent >> i & 1)) {
+        if (!(j->k.in_absent >> i & 1))
             *egi_arg_ref(args, op->in[i]) = bind(s, &j->k.in[i], j->k.fill[i]);
-            s->bytes += 4 * (size_t)egi_shape_count(&j->k.in[i]);
-        }
     for (int i = 0; op->out[i]; i++)
-        if (!(j->k.out_absent >> i & 1)) {
-            if (egi_arg(args, op->out[i]) == EGI_NONE)
-                *egi_arg_ref(args, op->out[i]) = bind(s, &j->k.out[i], EGI_FILL_NORMAL);
-            s->bytes += 4 * (size_t)egi_shape_count(&j->k.out[i]);
-        }
+        if (!(j->k.out_absent >> i & 1) && egi_arg(args, op->out[i]) == EGI_NONE)
+            *egi_arg_ref(args, op->out[i]) = bind(s, &j->k.out[i], EGI_FILL_NORMAL);
     EG_TRY(egi_plan_emit(s->plan, op, args));
+    s->bytes = egi_op_bytes(op, args, s->plan->t);
     return egi_plan_compile(s->plan);
 }
 
@@ -165,7 +186,7 @@ static eg_status run_job(eg_context *c, const job *j)
         status = measure(&s, &seconds);
     if (status == EG_OK)
         printf("%-20s %-18s %10.1f us %8.2f GB/s\n", j->op->name, egi_shape_format(&j->k.in[0]).s, seconds * 1e6,
-               (double)s.bytes / seconds * 1e-9);
+               s.bytes / seconds * 1e-9);
     egi_plan_free(s.plan);
     for (int i = 0; i < s.n; i++)
         free(s.memory[i]);

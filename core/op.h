@@ -33,14 +33,17 @@ typedef struct egi_control {
 
 /** How the conformance suite fills an input of a case. */
 typedef enum egi_fill {
-    EGI_FILL_NORMAL,   /* standard normal */
-    EGI_FILL_POSITIVE, /* uniform in [0.5, 1.5): variances */
-    EGI_FILL_UNIT,     /* uniform in (0, 1): probabilities */
-    EGI_FILL_LABELS,   /* i32, uniform in [0, labels) */
-    EGI_FILL_ONEHOT,   /* rows that are one-hot */
-    EGI_FILL_DISTINCT, /* a shuffled range, all different by 0.1: max pooling has no ties */
-    EGI_FILL_AWAY,     /* normal, but no nearer to 0 than 0.05: kinks of relu and abs */
-    EGI_FILL_POSITIONS /* u8, uniform in [0, labels): places in a pooling window */
+    EGI_FILL_NORMAL,    /* standard normal */
+    EGI_FILL_POSITIVE,  /* uniform in [0.5, 1.5): variances */
+    EGI_FILL_UNIT,      /* uniform in (0, 1): probabilities */
+    EGI_FILL_LABELS,    /* i32, uniform in [0, labels) */
+    EGI_FILL_ONEHOT,    /* rows that are one-hot */
+    EGI_FILL_DISTINCT,  /* a shuffled range, all different by 0.1: max pooling has no ties */
+    EGI_FILL_AWAY,      /* normal, but no nearer to 0 than 0.05: kinks of relu and abs */
+    EGI_FILL_POSITIONS, /* u8, uniform in [0, labels): places in a pooling window */
+    EGI_FILL_BYTES,     /* u8, uniform */
+    EGI_FILL_ROWS,      /* i32, uniform in [-1, labels): rows of a table, or none */
+    EGI_FILL_NEGATIVE   /* uniform in (-1.5, -0.5] */
 } egi_fill;
 
 /** One example of an operation: its attributes and the shapes of its values, in the order of `in` and `out`.

@@ -52,6 +52,32 @@ eg_status egi_cuda_softmax_xent(egi_device *device, egi_kernel *out)
     return add_sum(out, &args.sums, blocks);
 }
 
+eg_status egi_cuda_distill(egi_device *device, egi_kernel *out)
+{
+    (void)device;
+    if (!egi_cuda_is_f32(out))
+        return EGI_CUDA_DECLINE;
+    const egi_distill *a = out->args;
+    const int64_t rows = out->t[a->z].shape.dim[0], columns = out->t[a->z].shape.dim[1];
+    const int block = rows * columns <= FEW ? ALONE : BLOCK;
+    const egi_cuda_distill_args args = {.z = egi_cuda_data(out, a->z),
+                                        .teacher = egi_cuda_data(out, a->teacher),
+                                        .weights = egi_cuda_data(out, a->weights),
+                                        .dz = egi_cuda_data(out, a->dz),
+                                        .sums = sums_of(out, a->loss, EGI_NONE),
+                                        .rows = rows,
+                                        .columns = columns,
+                                        .begin = a->begin,
+                                        .old = out->t[a->teacher].shape.dim[1],
+                                        .scale = (double)a->scale / (double)rows,
+                                        .cool = 1 / a->temperature,
+                                        .lanes = egi_cuda_row_lanes(columns, block)};
+    const int64_t blocks = block == ALONE ? 1 : egi_cuda_blocks(rows, block / args.lanes, MOST);
+    EG_TRY(EGI_CUDA_LAUNCH(out, .name = "eg_distill", .grid = {blocks}, .block = block, .args = &args,
+                           .size = sizeof args, .scratch_field = EGI_FIELD(egi_cuda_distill_args, sums.partials)));
+    return add_sum(out, &args.sums, blocks);
+}
+
 eg_status egi_cuda_pointwise_loss(egi_device *device, egi_kernel *out)
 {
     (void)device;

@@ -103,6 +103,49 @@ extern "C" __global__ void __launch_bounds__(1024) eg_softmax_xent(egi_cuda_xent
     finish(loss, correct, p.sums);
 }
 
+/* --- distillation ---------------------------------------------------------------------------------------------------
+ */
+
+/* As above: 12 bytes an old class, 4 a new one. With e the exponentials below each one's largest, KL is the teacher's
+ * mean of (its distance to its largest less z's) + log(sum of e of z) - log(sum of its own). */
+extern "C" __global__ void __launch_bounds__(1024) eg_distill(egi_cuda_distill_args p)
+{
+    double loss = 0;
+    for (eg_rows r = eg_rows_of(p.lanes); eg_rows_go(r, p.rows); r.row += r.stride) {
+        const bool is_row = r.row < p.rows;
+        const float weight = !is_row ? 0 : p.weights ? p.weights[r.row] : 1;
+        const bool counts = weight != 0;
+        const int64_t n = counts ? p.old : 0;
+        const float *z = p.z + r.row * p.columns + p.begin, *teacher = p.teacher + r.row * p.old;
+
+        const float top = largest(z, n, r), teacher_top = largest(teacher, n, r);
+        float sum = 0, teacher_sum = 0, away = 0;
+        for (int64_t k = r.lane; k < n; k += r.lanes) {
+            const float below = (z[k] - top) * p.cool, teacher_below = (teacher[k] - teacher_top) * p.cool;
+            const float share = expf(teacher_below);
+            sum += expf(below);
+            teacher_sum += share;
+            away += share != 0 ? share * (teacher_below - below) : 0; /* 0 log 0 is 0 */
+        }
+        sum = eg_rows_reduce(sum, r.lanes, eg_sum());
+        teacher_sum = eg_rows_reduce(teacher_sum, r.lanes, eg_sum());
+        away = eg_rows_reduce(away, r.lanes, eg_sum());
+
+        const double factor = p.scale * (double)weight;
+        if (counts && r.lane == 0)
+            loss += factor * ((double)away / (double)teacher_sum + log((double)sum) - log((double)teacher_sum));
+        const float slope = (float)factor * p.cool, share = slope / sum, teacher_share = slope / teacher_sum;
+        for (int64_t c = r.lane; p.dz && is_row && c < p.columns; c += r.lanes) {
+            const int64_t k = c - p.begin;
+            const bool known = counts && k >= 0 && k < p.old;
+            p.dz[r.row * p.columns + c] =
+                known ? share * expf((z[k] - top) * p.cool) - teacher_share * expf((teacher[k] - teacher_top) * p.cool)
+                      : 0;
+        }
+    }
+    finish(loss, 0, p.sums);
+}
+
 /* --- losses of every element by itself ---------------------------------------------------------------------------- */
 
 /* Near 1, 1 - y is exact where 1 - 1e-7 is not. */

@@ -39,6 +39,16 @@ typedef struct egi_cuda_pointwise_args {
     int32_t kind;       /* egi_pointwise_kind */
 } egi_cuda_pointwise_args;
 
+typedef struct egi_cuda_distill_args {
+    const float *z, *teacher, *weights;
+    float *dz;
+    egi_cuda_loss_sums sums;
+    int64_t rows, columns, begin, old; /* the teacher's `old` columns are those of z from `begin` on */
+    double scale;                      /* of every row's loss */
+    float cool;                        /* 1 / temperature */
+    int32_t lanes;                     /* threads that share a row */
+} egi_cuda_distill_args;
+
 typedef struct egi_cuda_fisher_args {
     const float *z, *targets;
     const int32_t *labels;

@@ -1,22 +1,9 @@
 /* Batches: stored bytes become what the network sees. Nothing allocates: this runs in every training step. */
+#include "core/cpu/gather.h"
 #include "core/team.h"
 #include "data/preprocess.h"
 
-#include <string.h>
-
 #define PARALLEL_FROM (1 << 16) /* numbers in a batch below which a second thread costs more than it saves */
-#define AHEAD         12        /* examples that are fetched while one is converted: they lie anywhere in memory */
-#define AHEAD_BYTES   4096      /* of each: the processor sees where it goes on */
-#define LINE          64
-
-/* How stored element e of channel e % channels becomes element e of the batch. */
-typedef struct conversion {
-    const egi_preprocess *p;
-    int channels; /* 1, or 3 where channels are treated apart */
-    bool bgr;
-    egi_affine affine;   /* one channel */
-    float table[3][256]; /* three, bytes: all that can happen */
-} conversion;
 
 static bool equal_without_last_one(const egi_shape *longer, const egi_shape *shorter)
 {
@@ -64,116 +51,95 @@ eg_status egi_dataset_fits(const eg_dataset *d, int input, const egi_shape *want
                     input, egi_shape_format(wanted).s, egi_shape_format(&d->shape[input]).s);
 }
 
-static eg_status plan_conversion(conversion *c, const eg_dataset *d, int input, const egi_preprocess *p)
+eg_status egi_batch_gather(egi_gather *out, const eg_dataset *d, int input, const egi_preprocess *p,
+                           const egi_shape *wanted)
 {
+    EG_TRY(egi_dataset_fits(d, input, wanted));
     const egi_shape *s = &d->shape[input];
-    c->p = p;
-    c->bgr = p && p->bgr;
-    c->channels = p && (p->channels == 3 || p->bgr) ? 3 : 1;
-    if (c->channels == 3 && (s->rank < 1 || s->dim[s->rank - 1] != 3)) {
+    out->affine = egi_preprocess_affine(p);
+    if (out->affine.channels == 3 && (s->rank < 1 || s->dim[s->rank - 1] != 3)) {
         char words[160];
         egi_preprocess_print(p, words, sizeof words);
         return egi_fail(EG_ERR_SHAPE, "%s: preprocessing %s wants 3 channels, the data set has examples of %s", d->name,
                         words, egi_shape_format(s).s);
     }
-    c->affine = egi_preprocess_affine(p);
-    for (int k = 0; k < 3 && c->channels == 3 && d->dtype[input] == EGI_U8; k++)
-        for (int v = 0; v < 256; v++)
-            c->table[k][v] = egi_preprocess_value(p, k, (float)v);
     return EG_OK;
 }
 
-static void convert_bytes(const conversion *c, const uint8_t *restrict from, float *restrict to, int64_t n)
-{
-    if (c->channels == 1) {
-        const egi_affine a = c->affine;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = ((float)from[i] - a.before) / a.by - a.after;
-        return;
-    }
-    const int first = c->bgr ? 2 : 0, last = 2 - first;
-    for (int64_t i = 0; i < n; i += 3) {
-        to[i] = c->table[0][from[i + first]];
-        to[i + 1] = c->table[1][from[i + 1]];
-        to[i + 2] = c->table[2][from[i + last]];
-    }
-}
-
-static void convert_floats(const conversion *c, const float *restrict from, float *restrict to, int64_t n)
-{
-    if (!c->p || c->p->kind == EGI_PRE_NONE) {
-        memcpy(to, from, (size_t)n * sizeof *to);
-        return;
-    }
-    if (c->channels == 1) {
-        const egi_affine a = c->affine;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (from[i] - a.before) / a.by - a.after;
-        return;
-    }
-    for (int64_t i = 0; i < n; i += 3)
-        for (int k = 0; k < 3; k++)
-            to[i + k] = egi_preprocess_value(c->p, k, from[i + (c->bgr ? 2 - k : k)]);
-}
-
-static int64_t example_bytes(const eg_dataset *d, int input, int64_t n)
-{
-    return n * (d->dtype[input] == EGI_U8 ? 1 : (int64_t)sizeof(float));
-}
-
-/* Into the second cache: what is fetched into the first one waits for one of its few places for misses. */
-static void fetch_example(const eg_dataset *d, int input, int64_t example, int64_t bytes)
-{
-    const char *from = (const char *)d->x[input] + example * bytes;
-    for (int64_t at = 0; at < bytes && at < AHEAD_BYTES; at += LINE)
-        __builtin_prefetch(from + at, 0, 2);
-}
-
-static void convert_example(const conversion *c, const eg_dataset *d, int input, int64_t example, float *to, int64_t n)
-{
-    if (d->dtype[input] == EGI_U8)
-        convert_bytes(c, (const uint8_t *)d->x[input] + example * n, to, n);
-    else
-        convert_floats(c, (const float *)d->x[input] + example * n, to, n);
-}
-
-/* Examples of a batch, `n` values each, cut into pieces. */
+/* Examples of a batch, cut into pieces. */
 typedef struct filling {
-    const conversion *c;
-    const eg_dataset *d;
+    const egi_conversion *c;
+    const void *x;
     const int64_t *index;
-    int input;
-    int64_t count, n, pieces;
+    int64_t count, pieces;
+    const egi_augmenting *augmenting; /* NULL: examples as they are */
     float *dst;
 } filling;
+
+static void fill_example(const filling *f, int64_t i)
+{
+    float *to = f->dst + i * f->c->n;
+    if (!f->augmenting) {
+        egi_conversion_run(f->c, f->x, f->index[i], NULL, to);
+        return;
+    }
+    const egi_augmenting *a = f->augmenting;
+    const egi_augmentation drawn = egi_augment_draw(a->how, a->control, a->row + i);
+    egi_conversion_run(f->c, f->x, f->index[i], &drawn, to);
+}
 
 static void fill_piece(void *arg, int64_t piece, int thread)
 {
     (void)thread;
     const filling *f = arg;
     int64_t from, to;
-    const int64_t bytes = example_bytes(f->d, f->input, f->n);
     egi_team_share(f->count, 1, piece, f->pieces, &from, &to);
     for (int64_t i = from; i < to; i++) {
-        if (i + AHEAD < to)
-            fetch_example(f->d, f->input, f->index[i + AHEAD], bytes);
-        convert_example(f->c, f->d, f->input, f->index[i], f->dst + i * f->n, f->n);
+        if (i + EGI_CONVERSION_AHEAD < to)
+            egi_conversion_fetch(f->c, f->x, f->index[i + EGI_CONVERSION_AHEAD]);
+        fill_example(f, i);
     }
+}
+
+static eg_status fill(const eg_dataset *d, int input, const egi_conversion *c, filling *f)
+{
+    for (int64_t i = 0; i < f->count; i++)
+        if (f->index[i] < 0 || f->index[i] >= d->n)
+            return egi_fail(EG_ERR_ARG, "%s: no example %lld, the set has %lld", d->name, (long long)f->index[i],
+                            (long long)d->n);
+    f->c = c;
+    f->x = d->x[input];
+    f->pieces = f->count * c->n >= PARALLEL_FROM ? 2 * (int64_t)d->context->threads : 1;
+    egi_team_run(d->context->team, d->context->threads, f->pieces, fill_piece, f);
+    return EG_OK;
+}
+
+static eg_status make_conversion(egi_conversion *c, const eg_dataset *d, int input, const egi_preprocess *p,
+                                 const egi_shape *wanted)
+{
+    egi_gather how = {0};
+    EG_TRY(egi_batch_gather(&how, d, input, p, wanted));
+    egi_conversion_make(c, &how.affine, d->dtype[input], egi_shape_count(&d->shape[input]));
+    return EG_OK;
 }
 
 eg_status egi_batch_fill(const eg_dataset *d, int input, const int64_t *index, int64_t count, const egi_preprocess *p,
                          const egi_shape *wanted, float *dst)
 {
-    conversion c;
-    EG_TRY(egi_dataset_fits(d, input, wanted));
-    EG_TRY(plan_conversion(&c, d, input, p));
-    for (int64_t i = 0; i < count; i++)
-        if (index[i] < 0 || index[i] >= d->n)
-            return egi_fail(EG_ERR_ARG, "%s: no example %lld, the set has %lld", d->name, (long long)index[i],
-                            (long long)d->n);
-    const int64_t n = egi_shape_count(&d->shape[input]);
-    filling f = {.c = &c, .d = d, .input = input, .index = index, .count = count, .n = n, .dst = dst};
-    f.pieces = count * n >= PARALLEL_FROM ? 2 * (int64_t)d->context->threads : 1;
-    egi_team_run(d->context->team, d->context->threads, f.pieces, fill_piece, &f);
-    return EG_OK;
+    egi_conversion c;
+    filling f = {.index = index, .count = count, .dst = dst};
+    EG_TRY(make_conversion(&c, d, input, p, wanted));
+    return fill(d, input, &c, &f);
+}
+
+eg_status egi_batch_augment(const eg_dataset *d, int input, const int64_t *index, int64_t count,
+                            const egi_preprocess *p, const egi_shape *wanted, const egi_augmenting *how, float *dst)
+{
+    egi_conversion c;
+    filling f = {.index = index, .count = count, .augmenting = how, .dst = dst};
+    EG_TRY(make_conversion(&c, d, input, p, wanted));
+    if (!egi_picture_of(&d->shape[input], wanted, &c.picture))
+        return egi_fail(EG_ERR_SHAPE, "%s: data.augment: wanted images, (h, w) or (h, w, c), found examples of %s",
+                        d->name, egi_shape_format(&d->shape[input]).s);
+    return fill(d, input, &c, &f);
 }

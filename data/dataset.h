@@ -2,6 +2,7 @@
 #ifndef EGI_DATASET_H
 #define EGI_DATASET_H
 
+#include "core/ops/data.h"
 #include "core/tensor.h"
 #include "engram/dataset.h"
 
@@ -90,6 +91,23 @@ void egi_preprocess_print(const egi_preprocess *p, char *text, size_t room);
  */
 EG_MUST_USE eg_status egi_batch_fill(const eg_dataset *d, int input, const int64_t *index, int64_t count,
                                      const egi_preprocess *p, const egi_shape *wanted, float *dst);
+
+/** What a training batch is augmented with, and the place of its first example: the draws are those of `gather`. */
+typedef struct egi_augmenting {
+    egi_augment how;
+    const egi_control *control; /* seed and step */
+    int64_t row;
+} egi_augmenting;
+
+/** The same with every example augmented. Errors: SHAPE too where examples are no images, (h, w) or (h, w, c). */
+EG_MUST_USE eg_status egi_batch_augment(const eg_dataset *d, int input, const int64_t *index, int64_t count,
+                                        const egi_preprocess *p, const egi_shape *wanted, const egi_augmenting *how,
+                                        float *dst);
+
+/** The same as an operation on a device: fills the affine map of `out`, whose values and augmentation are the caller's.
+ * Whatever egi_batch_fill() serves is served, with the same bits. Errors: SHAPE, naming both. */
+EG_MUST_USE eg_status egi_batch_gather(egi_gather *out, const eg_dataset *d, int input, const egi_preprocess *p,
+                                       const egi_shape *wanted);
 
 /** Can examples of `d` be fed to an input of this per-sample shape? Errors: SHAPE, naming both. */
 EG_MUST_USE eg_status egi_dataset_fits(const eg_dataset *d, int input, const egi_shape *wanted);

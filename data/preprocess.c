@@ -149,33 +149,39 @@ void egi_preprocess_print(const egi_preprocess *p, char *text, size_t room)
 
 float egi_preprocess_value(const egi_preprocess *p, int channel, float x)
 {
-    switch (p ? p->kind : EGI_PRE_NONE) {
-    case EGI_PRE_NONE:
-        return x;
-    case EGI_PRE_UNIT:
-        return x / 255.0f;
-    case EGI_PRE_TF:
-        return x / 127.5f - 1.0f;
-    case EGI_PRE_CAFFE:
-        return x - caffe_mean[channel];
-    case EGI_PRE_TORCH:
-        return (x / 255.0f - torch_mean[channel]) / torch_std[channel];
-    case EGI_PRE_CUSTOM:
-        return (x - p->shift[channel]) / p->std[channel];
-    }
-    return x;
+    const egi_affine a = egi_preprocess_affine(p);
+    return egi_affine_value(&a, a.channels == 3 ? channel : 0, x);
 }
 
 egi_affine egi_preprocess_affine(const egi_preprocess *p)
 {
-    switch (p ? p->kind : EGI_PRE_NONE) {
-    case EGI_PRE_UNIT:
-        return (egi_affine){.by = 255.0f};
-    case EGI_PRE_TF:
-        return (egi_affine){.by = 127.5f, .after = 1.0f};
-    case EGI_PRE_CUSTOM:
-        return (egi_affine){.before = p->shift[0], .by = p->std[0]};
-    default:
-        return (egi_affine){.by = 1};
+    const bool apart = p && (p->channels == 3 || p->bgr);
+    egi_affine a = {.channels = apart ? 3 : 1, .reversed = p && p->bgr};
+    for (int c = 0; c < 3; c++) {
+        a.by[c] = a.over[c] = 1;
+        switch (p ? p->kind : EGI_PRE_NONE) {
+        case EGI_PRE_NONE:
+            break;
+        case EGI_PRE_UNIT:
+            a.by[c] = 255;
+            break;
+        case EGI_PRE_TF:
+            a.by[c] = 127.5f;
+            a.after[c] = 1;
+            break;
+        case EGI_PRE_CAFFE:
+            a.before[c] = caffe_mean[c];
+            break;
+        case EGI_PRE_TORCH:
+            a.by[c] = 255;
+            a.after[c] = torch_mean[c];
+            a.over[c] = torch_std[c];
+            break;
+        case EGI_PRE_CUSTOM:
+            a.before[c] = p->shift[c];
+            a.by[c] = p->std[c];
+            break;
+        }
     }
+    return a;
 }

@@ -143,6 +143,17 @@ static void *at_row(const egi_feed *f, egi_val v, int64_t row)
     return (char *)t->data + (size_t)(row * count) * egi_dtype_size(t->dtype);
 }
 
+/* The first n of f->index, for the rows from `row` on. */
+static eg_status fill_input(const egi_feed *f, const egi_source *s, int i, int64_t n, int64_t row, float *to)
+{
+    const egi_shape *shape = &f->model->tensors[f->model->inputs[i]];
+    const egi_augmenting how = {.how = f->augment, .control = f->control, .row = row};
+    egi_picture picture;
+    if ((how.how.flip || how.how.shift) && egi_picture_of(&s->data->shape[i], shape, &picture))
+        return egi_batch_augment(s->data, i, f->index, n, s->preprocess, shape, &how, to);
+    return egi_batch_fill(s->data, i, f->index, n, s->preprocess, shape, to);
+}
+
 /* Examples of one source, for the rows from `row` on. */
 static eg_status fill_inputs(egi_feed *f, const egi_source *s, const egi_item *items, int64_t n, int64_t row)
 {
@@ -151,10 +162,10 @@ static eg_status fill_inputs(egi_feed *f, const egi_source *s, const egi_item *i
     for (int i = 0; i < f->model->n_inputs; i++) {
         const egi_shape *shape = &f->model->tensors[f->model->inputs[i]];
         if (!f->staging) {
-            EG_TRY(egi_batch_fill(s->data, i, f->index, n, s->preprocess, shape, at_row(f, f->x[i], row)));
+            EG_TRY(fill_input(f, s, i, n, row, at_row(f, f->x[i], row)));
             continue;
         }
-        EG_TRY(egi_batch_fill(s->data, i, f->index, n, s->preprocess, shape, f->staging));
+        EG_TRY(fill_input(f, s, i, n, row, f->staging));
         double *wide = at_row(f, f->x[i], row);
         for (int64_t k = 0; k < n * egi_shape_count(shape); k++)
             wide[k] = f->staging[k];

@@ -80,6 +80,8 @@ typedef struct egi_feed {
     int64_t *index;                   /* (n) scratch; owned */
     float *staging;                   /* the largest input of a batch, where the plan does not compute in f32; owned */
     egi_item *sorted;                 /* (n) scratch; owned */
+    egi_augment augment;              /* of inputs that are images; set by who trains */
+    const egi_control *control;       /* what draws it; borrowed */
 } egi_feed;
 
 /** Makes the feed of a plan that is not yet compiled. `io` is what egi_model_emit() gave. */

@@ -77,6 +77,8 @@ const egi_field egi_run_fields[] = {
     CHOICE("data.classes", data.classes, "extend", "extend|replace|multi|keep", "the head: extend it by the new classes, replace it, add one (multi), or keep it as it is"),
     REAL("data.validation", data.validation, "0.1", 0, 0.9, "share of the training part that selects the epoch; 0: none, the last epoch is taken"),
     BOOL("data.shuffle", data.shuffle, "true", "draw a new order of the examples every epoch"),
+    BOOL("data.augment.flip", data.augment.flip, "false", "training images are mirrored left to right, each with probability 1/2"),
+    INT("data.augment.shift", data.augment.shift, "0", 0, EGI_SHIFT_MAX, "training images are moved by up to so many pixels in each direction, with zeros coming in; 0: not"),
 
     INT("finetune.epochs", finetune.epochs, "10", 0, 1e6, "passes over the new data; 0: only evaluate and write"),
     INT_OR("finetune.batch", finetune.batch, "auto", 0, 1, 65536, "examples a step, new and old together"),

@@ -46,6 +46,10 @@ typedef struct egi_run_config {
         int classes;                   /* egi_classes */
         double validation;             /* share of the training part; 0: none */
         bool shuffle;
+        struct {
+            bool flip;
+            int64_t shift; /* pixels */
+        } augment;
     } data;
     struct {
         int64_t epochs, batch, max_steps; /* batch 0: automatic; max_steps 0: no limit */

@@ -35,10 +35,11 @@ static int64_t rows_of(const egi_run *run, int64_t source)
     return need.n_train > 0 && part->select_is_train ? need.n_train : need.n_train + need.n_select;
 }
 
-/* Why a row of today would not be that of tomorrow, or not the same number; NULL: nothing. Augmentation, once there is
- * any, belongs here: an example that is drawn anew every time is never met twice. */
+/* Why a row of today would not be that of tomorrow, or not the same number; NULL: nothing. */
 static const char *objection(const egi_run *run)
 {
+    if (run->config->data.augment.flip || run->config->data.augment.shift)
+        return "data.augment draws every example anew";
     return run->model->dtype != EGI_F32 ? "rows are kept in float32, the network computes in float64" : NULL;
 }
 

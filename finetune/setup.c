@@ -247,6 +247,25 @@ static eg_status make_sources(egi_run *run)
     return EG_OK;
 }
 
+/* Augmentation moves images: every task's examples have one. */
+static eg_status check_augment(const egi_run *run)
+{
+    if (!run->config->data.augment.flip && !run->config->data.augment.shift)
+        return EG_OK;
+    for (int64_t k = 0; k < run->n_sources; k++) {
+        const eg_dataset *d = run->sources[k].data;
+        egi_picture picture;
+        bool found = false;
+        for (int i = 0; i < run->model->n_inputs; i++)
+            found = found || egi_picture_of(&d->shape[i], &run->model->tensors[run->model->inputs[i]], &picture);
+        if (!found)
+            return egi_fail(EG_ERR_CONFIG,
+                            "data.augment: wanted images, (h, w) or (h, w, c), found examples of %s in %s",
+                            egi_shape_format(&d->shape[0]).s, d->name);
+    }
+    return EG_OK;
+}
+
 eg_status egi_run_setup(egi_run *run)
 {
     EG_TRY(check_all_fit(run));
@@ -257,5 +276,6 @@ eg_status egi_run_setup(egi_run *run)
     EG_TRY(egi_freeze_apply(run->model, run->config));
     EG_TRY(split_all(run));
     EG_TRY(make_class_weights(run));
-    return make_sources(run);
+    EG_TRY(make_sources(run));
+    return check_augment(run);
 }

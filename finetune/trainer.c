@@ -96,6 +96,7 @@ void egi_trainer_configure(egi_trainer_options *out, const egi_run_config *confi
     out->penalties = (egi_penalties){.l1 = config->finetune.l1,
                                      .l2 = config->finetune.l2,
                                      .weight_decay = decay < 0 ? type->fallback.weight_decay : decay};
+    out->augment = (egi_augment){.flip = config->data.augment.flip, .shift = (int32_t)config->data.augment.shift};
 }
 
 eg_status egi_trainer_create(egi_trainer **out, eg_model *model, const egi_trainer_options *options)
@@ -147,6 +148,8 @@ static eg_status emit_step(const egi_trainer *t, step *s, egi_model_io *io)
     const egi_trainer_options *o = &t->options;
     EG_TRY(egi_model_emit(t->model, s->plan, t->arenas.grad, NULL, io));
     EG_TRY(egi_feed_create(&s->feed, t->model, s->plan, io));
+    s->feed.augment = o->augment;
+    s->feed.control = &t->control;
     drop_outputs(s->plan, t->model, io);
     EG_TRY(egi_objective_emit(&s->values, s->plan, io, &s->feed, &o->objective));
     EG_TRY(egi_plan_fuse(s->plan));

@@ -21,6 +21,7 @@ typedef struct egi_trainer_options {
     egi_penalties penalties;
     const void *anchor, *omega; /* arenas of the quadratic anchor, both or neither */
     bool log_penalty;           /* the reported loss has the penalties in it; costs a reduction a step */
+    egi_augment augment;        /* of the examples of every step */
     uint64_t seed;
 } egi_trainer_options;
 
@@ -32,7 +33,7 @@ typedef struct egi_step_result {
     int64_t n;
 } egi_step_result;
 
-/** The optimizer, its settings and the penalties as a configuration says; the rest of `out` stays. */
+/** The optimizer, its settings, the penalties and augmentation as a configuration says; the rest of `out` stays. */
 void egi_trainer_configure(egi_trainer_options *out, const egi_run_config *config);
 
 /** Makes gradient and moment arenas. Layers' `frozen` and the model's `batchnorm_frozen` are as they shall be. Owner:

@@ -42,6 +42,17 @@ typedef struct egi_record {
     int64_t first;
 } egi_record;
 
+/** Distillation of Learning without Forgetting (Li and Hoiem 2016; no factor T^2): loss = scale / n sum_i weight_i
+ *  KL(softmax(teacher_i / T) || softmax(z_i / T)) over the columns [begin, begin + k) of z; of them dz = scale / n
+ * weight_i (softmax(z_i / T) - softmax(teacher_i / T)) / T, of the others 0. Nothing flows to the teacher.
+ *  z, dz: (n, K)  teacher: (n, k)  weights: (n) or EGI_NONE  loss: scalar. Rows with weight 0 do not count, nor does
+ * what they hold. */
+typedef struct egi_distill {
+    egi_val z, teacher, weights, loss, dz;
+    int64_t begin;
+    float scale, temperature;
+} egi_distill;
+
 typedef enum egi_fisher_head { EGI_HEAD_SOFTMAX, EGI_HEAD_SIGMOID, EGI_HEAD_LINEAR } egi_fisher_head;
 typedef enum egi_fisher_mode { EGI_FISHER_EXACT, EGI_FISHER_SAMPLE, EGI_FISHER_EMPIRICAL } egi_fisher_mode;
 

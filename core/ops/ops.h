@@ -4,6 +4,7 @@
 
 #include "core/ops/batchnorm.h"
 #include "core/ops/conv2d.h"
+#include "core/ops/data.h"
 #include "core/ops/dense.h"
 #include "core/ops/loss.h"
 #include "core/ops/pointwise.h"

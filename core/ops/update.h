@@ -2,6 +2,7 @@
 #define EGI_OP_UPDATE_H
 
 #include "core/op.h"
+#include "core/philox.h"
 
 #include <math.h>
 
@@ -76,5 +77,23 @@ typedef egi_update egi_update_norm;
 typedef struct egi_square_add {
     egi_val x, f;
 } egi_square_add;
+
+/** sums = {x . y, y . y}, in f64 and in an order that the size alone decides.  x, y: (n)  sums: (2) f64. */
+typedef struct egi_dot {
+    egi_val x, y, sums;
+} egi_dot;
+
+/** A-GEM (Chaudhry et al. 2019): y = g - (g . ref / ref . ref) ref where g . ref < 0, else g: a step along y does not
+ * raise the loss whose gradient is ref, to first order.  g, ref, y: (n)  sums: (2) f64, what `dot` makes of g and ref.
+ */
+typedef struct egi_agem_project {
+    egi_val g, ref, sums, y;
+} egi_agem_project;
+
+/** The share of ref that is taken away; 0: g stays as it is. Sums that are NaN show. */
+static inline EGI_HOST_DEVICE double egi_agem_share(const double *sums)
+{
+    return sums[0] >= 0 || sums[1] == 0 ? 0 : sums[0] / sums[1];
+}
 
 #endif

@@ -2,6 +2,8 @@
 #include "tests/data/support.h"
 
 extern "C" {
+#include "core/ops/ops.h"
+#include "core/plan.h"
 #include "data/preprocess.h"
 }
 
@@ -123,6 +125,105 @@ TEST_F(Batch, ThreadsDoNotChangeABitAndNothingIsAllocated)
     EXPECT_EQ(given, context->total_blocks);
     EXPECT_EQ(0, memcmp(one.data(), two.data(), one.size() * 4));
     EXPECT_EQ(x[0] / 255.0f, one[299 * 784]);
+}
+
+// --- batches as an operation, and augmented ---------------------------------------------------------------
+
+// The rows that `gather` makes on the device "cpu" of examples `index`.
+std::vector<float> Gathered(const Set &d, const std::vector<int32_t> &index, const egi_preprocess *p,
+                            const egi_shape &wanted, const egi_augment &augment, const egi_control &control)
+{
+    const int64_t batch = static_cast<int64_t>(index.size());
+    const egi_shape stored = egi_shape_batched(d->n, &d->shape[0]), out = egi_shape_batched(batch, &wanted);
+    std::vector<float> y(static_cast<size_t>(egi_shape_count(&out)), -1.0f);
+    egi_plan *plan = nullptr;
+    egi_gather a = {};
+    EXPECT_EQ(EG_OK, egi_batch_gather(&a, d.get(), 0, p, &wanted)) << eg_last_message();
+    EXPECT_EQ(EG_OK, egi_plan_create(&plan, d->context, batch, EGI_F32, true));
+    a.augment = augment;
+    a.x = egi_plan_bind(plan, d->dtype[0], stored, d->x[0]);
+    a.index = egi_plan_bind(plan, EGI_I32, EGI_SHAPE(batch), const_cast<int32_t *>(index.data()));
+    a.y = egi_plan_bind(plan, EGI_F32, out, y.data());
+    EXPECT_EQ(EG_OK, egi_plan_emit(plan, &egi_op_gather, &a)) << eg_last_message();
+    EXPECT_EQ(EG_OK, egi_plan_compile(plan));
+    EXPECT_EQ(EG_OK, egi_plan_run(plan, &control));
+    egi_plan_free(plan);
+    return y;
+}
+
+std::vector<float> Filled(const Set &d, const std::vector<int32_t> &index, const egi_preprocess *p,
+                          const egi_shape &wanted, const egi_augmenting *how)
+{
+    const std::vector<int64_t> wide(index.begin(), index.end());
+    const int64_t batch = static_cast<int64_t>(index.size());
+    std::vector<float> y(static_cast<size_t>(batch * egi_shape_count(&d->shape[0])), -1.0f);
+    EXPECT_EQ(EG_OK, how ? egi_batch_augment(d.get(), 0, wide.data(), batch, p, &wanted, how, y.data())
+                         : egi_batch_fill(d.get(), 0, wide.data(), batch, p, &wanted, y.data()))
+        << eg_last_message();
+    return y;
+}
+
+// Every kind of preprocessing, of bytes and of floats, as stored and augmented.
+TEST_F(Batch, TheOperationGivesTheSameBits)
+{
+    std::vector<uint8_t> bytes(9 * 5 * 7 * 3);
+    for (size_t i = 0; i < bytes.size(); i++)
+        bytes[i] = static_cast<uint8_t>(i * 2654435761u >> 11);
+    const std::vector<float> floats(bytes.begin(), bytes.end());
+    const Set sets[] = {Arrays(bytes.data(), EG_DTYPE_U8, 9, {5, 7, 3}),
+                        Arrays(floats.data(), EG_DTYPE_F32, 9, {5, 7, 3})};
+    const std::vector<int32_t> index = {8, 0, 3, 3, 5, 7, 1, 2, 2, 4, 6, 8, 0};
+    egi_control control = {};
+    control.seed = 77;
+    control.step = 5;
+    for (const Set &d : sets)
+        for (const char *text : {"none", "unit", "tf", "caffe", "torch", "127.5/64", "1,2,3/4", "0.5/1,2,3"}) {
+            const egi_preprocess p = Parsed(text);
+            for (const egi_augment &how :
+                 {egi_augment{0, 0}, egi_augment{1, 0}, egi_augment{0, 2}, egi_augment{1, 9}}) {
+                const egi_augmenting augmenting = {how, &control, 0};
+                const bool plain = !how.flip && !how.shift;
+                const auto host = Filled(d, index, &p, d->shape[0], plain ? nullptr : &augmenting);
+                const auto device = Gathered(d, index, &p, d->shape[0], how, control);
+                ExpectSameBits(host.data(), device.data(), host.size(), text);
+            }
+        }
+}
+
+// A batch that is filled in two parts is the one that is filled at once: rows count from the batch's first.
+TEST_F(Batch, DrawsBelongToTheRowsOfTheBatch)
+{
+    std::vector<uint8_t> x(20 * 6 * 6);
+    std::iota(x.begin(), x.end(), uint8_t{1});
+    const Set d = Arrays(x.data(), EG_DTYPE_U8, 20, {6, 6});
+    std::vector<int32_t> index(20);
+    std::iota(index.begin(), index.end(), 0);
+    const std::vector<int32_t> first(index.begin(), index.begin() + 8), rest(index.begin() + 8, index.end());
+    egi_control control = {};
+    control.seed = 3;
+    const egi_augmenting all = {{1, 2}, &control, 0}, later = {{1, 2}, &control, 8};
+    const egi_shape flat = EGI_SHAPE(36);
+    auto parts = Filled(d, first, nullptr, flat, &all);
+    const auto behind = Filled(d, rest, nullptr, flat, &later), whole = Filled(d, index, nullptr, flat, &all);
+    parts.insert(parts.end(), behind.begin(), behind.end());
+    EXPECT_EQ(whole, parts);
+    EXPECT_NE(whole, Filled(d, index, nullptr, flat, nullptr));
+    control.step = 1;
+    EXPECT_NE(whole, Filled(d, index, nullptr, flat, &all));
+}
+
+TEST_F(Batch, OnlyImagesAreAugmented)
+{
+    const std::vector<uint8_t> x(40, 1);
+    const Set d = Arrays(x.data(), EG_DTYPE_U8, 10, {4});
+    const egi_control control = {};
+    const egi_augmenting how = {{1, 0}, &control, 0};
+    const int64_t index = 0;
+    const egi_shape flat = EGI_SHAPE(4), image = EGI_SHAPE(2, 2, 1);
+    std::vector<float> y(4);
+    EXPECT_EQ(EG_ERR_SHAPE, egi_batch_augment(d.get(), 0, &index, 1, nullptr, &flat, &how, y.data()));
+    EXPECT_NE(nullptr, strstr(eg_last_message(), "wanted images")) << eg_last_message();
+    EXPECT_EQ(EG_OK, egi_batch_augment(d.get(), 0, &index, 1, nullptr, &image, &how, y.data()));
 }
 
 // --- splits ----------------------------------------------------------------------------------------------

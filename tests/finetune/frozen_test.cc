@@ -454,6 +454,20 @@ TEST(Frozen, AutoLeavesItWhereNoExampleIsMetTwice)
     }
 }
 
+TEST(Frozen, AugmentedExamplesAreNotKept)
+{
+    const Settings flip = {{"finetune.freeze", "c?"}, {"data.augment.flip", "true"}},
+                   shift = {{"finetune.freeze", "c?"}, {"data.augment.shift", "1"}};
+    for (const Settings &s : {flip, shift}) {
+        const Outcome off = run(convNet, "off", s), automatic = run(convNet, "auto", s), on = run(convNet, "on", s);
+        EXPECT_TRUE(says(automatic, "frozen  run in every step: data.augment draws every example anew\n"))
+            << automatic.lines;
+        EXPECT_EQ(off.weights, automatic.weights);
+        EXPECT_EQ(EG_ERR_CONFIG, on.status);
+        EXPECT_EQ("finetune.cache: on, but data.augment draws every example anew", on.message);
+    }
+}
+
 TEST(Frozen, DoublesAreNotKeptAsFloats)
 {
     const Build build = [](Model &out, eg_context *c) { Model::chain(out, c, EGI_F64, EGI_SHAPE(8, 8, 2), kConvNet); };

@@ -56,7 +56,8 @@ TEST(Checks, WrongTypesAreRefusedByEveryOperation)
             continue;
         const Case k = case_of(*op);
         const Instance count(k, EGI_F32);
-        for (size_t i = 0; i < count.values.size(); i++)
+        for (size_t i = *op == &egi_op_gather; i < count.values.size();
+             i++) // its first value may be of bytes or floats
             expect_refused(
                 k,
                 [i](Instance &x) {

@@ -46,6 +46,8 @@ static bool is_constant(const egi_op *op, uint16_t field)
         {&egi_op_batchnorm_infer, EGI_FIELD(egi_batchnorm_infer, var)},
         {&egi_op_softmax_xent, EGI_FIELD(egi_softmax_xent, targets)},
         {&egi_op_softmax_xent, EGI_FIELD(egi_softmax_xent, weights)},
+        {&egi_op_distill, EGI_FIELD(egi_distill, teacher)},
+        {&egi_op_distill, EGI_FIELD(egi_distill, weights)},
         {&egi_op_pointwise_loss, EGI_FIELD(egi_pointwise_loss, targets)},
         {&egi_op_pointwise_loss, EGI_FIELD(egi_pointwise_loss, weights)},
     };
@@ -89,7 +91,7 @@ class Gradient : public ::testing::TestWithParam<Case>
     static bool without_its_gradient(const Instance &x)
     {
         return (x.k.op == &egi_op_softmax_xent || x.k.op == &egi_op_pointwise_loss || x.k.op == &egi_op_maxpool ||
-                x.k.op == &egi_op_conv2d_maxpool) &&
+                x.k.op == &egi_op_conv2d_maxpool || x.k.op == &egi_op_distill) &&
                (x.k.data->out_absent & 2);
     }
 };

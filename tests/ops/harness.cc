@@ -133,6 +133,12 @@ static double draw(egi_rng *r, egi_fill fill, int labels)
     case EGI_FILL_LABELS:
     case EGI_FILL_POSITIONS:
         return (double)egi_rng_below(r, (uint64_t)labels);
+    case EGI_FILL_NEGATIVE:
+        return -0.5 - egi_rng_uniform64(r);
+    case EGI_FILL_BYTES:
+        return (double)egi_rng_below(r, 256);
+    case EGI_FILL_ROWS:
+        return (double)egi_rng_below(r, (uint64_t)labels + 1) - 1;
     case EGI_FILL_AWAY: {
         const double x = egi_rng_normal(r);
         return std::fabs(x) < 0.05 ? std::copysign(0.05 + std::fabs(x), x) : x;
@@ -173,11 +179,14 @@ egi_control control()
 
 static egi_dtype dtype_of(const egi_op *op, uint16_t field, egi_fill fill, egi_dtype dtype)
 {
-    if (fill == EGI_FILL_LABELS)
+    if (fill == EGI_FILL_LABELS || fill == EGI_FILL_ROWS || op == &egi_op_gather_labels)
         return EGI_I32;
+    if ((op == &egi_op_dot && field == EGI_FIELD(egi_dot, sums)) ||
+        (op == &egi_op_agem_project && field == EGI_FIELD(egi_agem_project, sums)))
+        return EGI_F64;
     const bool winners = (op == &egi_op_maxpool && field == EGI_FIELD(egi_maxpool, index)) ||
                          (op == &egi_op_conv2d_maxpool && field == EGI_FIELD(egi_conv2d_maxpool, index));
-    return fill == EGI_FILL_POSITIONS || winners ? EGI_U8 : dtype;
+    return fill == EGI_FILL_POSITIONS || fill == EGI_FILL_BYTES || winners ? EGI_U8 : dtype;
 }
 
 static void add_value(Instance *x, uint16_t field, const egi_shape &shape, egi_fill fill, bool in)
