@@ -11,8 +11,8 @@
 static bool by_four(const egi_cuda_gather_args *p, egi_dtype dtype)
 {
     const bool aligned = dtype == EGI_U8 ? (uintptr_t)p->x % 4 == 0 : egi_cuda_aligned(p->x);
-    return p->n % 4 == 0 && aligned && egi_cuda_aligned(p->y) && !p->affine.reversed && !p->augment.flip &&
-           !p->augment.shift;
+    return p->n % 4 == 0 && aligned && egi_cuda_aligned(p->y) && egi_cuda_aligned(p->base) && !p->affine.reversed &&
+           !p->augment.flip && !p->augment.shift;
 }
 
 static bool set_image(egi_cuda_gather_args *p, const egi_tensor *x, const egi_tensor *y)
@@ -35,6 +35,7 @@ eg_status egi_cuda_gather_examples(egi_device *device, egi_kernel *out)
         return EGI_CUDA_DECLINE;
     egi_cuda_gather_args args = {.x = x->data,
                                  .index = egi_cuda_data(out, a->index),
+                                 .base = egi_cuda_data(out, a->base),
                                  .y = y->data,
                                  .control = egi_cuda_of(out)->control,
                                  .examples = x->shape.dim[0],

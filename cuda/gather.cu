@@ -1,7 +1,8 @@
 /* Batches out of a data set that is on the device: a row of y is some example of x, preprocessed and augmented.
  *
  * Rows of the batch lie along the grid's x, pieces of an example along its y; neighbouring lanes take neighbouring
- * values. Every value of y is written by one thread, which reads no y: there is no race. Traffic a value: 1 byte of
+ * values. Every value of y is written by one thread, which reads no y but, of a base that is y, the same value: there
+ * is no race. Rows that keep what the base has cost nothing where it is y. Traffic a value: 1 byte of
  * bytes or 4 of floats read, 4 written; a batch of 256 images of 32 x 32 x 3 bytes is 3.9 MB, 1.2 us at 3.35 TB/s, 4.4
  * at 0.9. Divisions are IEEE's, and nothing here can become a fused multiply-add: the bits are the host's. */
 #include "cuda/gather.h"
@@ -23,6 +24,8 @@ __device__ __forceinline__ Place place_of(const egi_cuda_gather_args &p)
     at.example = at.row < p.batch ? p.index[at.row] : -1;
     if (at.example >= p.examples)
         at.example = -1;
+    if (at.example < 0 && p.base == p.y)
+        at.row = p.batch; /* nothing to do */
     at.first = blockIdx.y * p.lanes + threadIdx.x % p.lanes;
     at.stride = gridDim.y * p.lanes;
     return at;
@@ -41,6 +44,12 @@ __device__ __forceinline__ float value(const egi_affine &a, int channel, float x
     return over == 1 ? x : x / over;
 }
 
+/* Value `at` of y where there is no example. */
+__device__ __forceinline__ float none(const egi_cuda_gather_args &p, int64_t at)
+{
+    return p.base ? p.base[at] : 0;
+}
+
 /* Value `i` of an example. */
 template <typename T> __device__ __forceinline__ float read(const egi_affine &a, const T *x, int i)
 {
@@ -53,7 +62,7 @@ template <typename T> __device__ __forceinline__ void gather(const egi_cuda_gath
     const Place at = place_of(p);
     const T *x = (const T *)p.x + at.example * p.n;
     for (int i = at.first; at.row < p.batch && i < p.n; i += at.stride)
-        p.y[at.row * p.n + i] = at.example < 0 ? 0 : read(p.affine, x, i);
+        p.y[at.row * p.n + i] = at.example < 0 ? none(p, at.row * p.n + i) : read(p.affine, x, i);
 }
 
 __device__ __forceinline__ void load_four(float (&v)[4], const uint8_t *x)
@@ -81,6 +90,8 @@ template <typename T> __device__ __forceinline__ void gather_by_four(const egi_c
                 v[j] = value(p.affine, channel, v[j]);
                 channel = channel + 1 < p.affine.channels ? channel + 1 : 0;
             }
+        } else if (p.base) {
+            eg_load<4>(v, p.base + at.row * p.n + i);
         }
         eg_store<4>(p.y + at.row * p.n + i, v);
     }
@@ -95,8 +106,10 @@ template <typename T> __device__ __forceinline__ void gather_augmented(const egi
     for (int i = at.first; at.row < p.batch && i < p.n; i += at.stride) {
         const int place = i / p.channels, s = place % p.width;
         const int row = place / p.width + drawn.down, column = (drawn.mirrored ? p.width - 1 - s : s) + drawn.right;
-        const bool inside = at.example >= 0 && row >= 0 && row < p.height && column >= 0 && column < p.width;
-        p.y[at.row * p.n + i] = inside ? read(p.affine, x, (row * p.width + column) * p.channels + i % p.channels) : 0;
+        const bool inside = row >= 0 && row < p.height && column >= 0 && column < p.width;
+        p.y[at.row * p.n + i] = at.example < 0 ? none(p, at.row * p.n + i)
+                                : inside ? read(p.affine, x, (row * p.width + column) * p.channels + i % p.channels)
+                                         : 0;
     }
 }
 

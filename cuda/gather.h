@@ -7,6 +7,7 @@
 typedef struct egi_cuda_gather_args {
     const void *x; /* u8 or float */
     const int32_t *index;
+    const float *base; /* NULL: zeros; may be y */
     float *y;
     const egi_control *control;
     int64_t examples, batch;

@@ -148,13 +148,16 @@ static void part(const egi_kernel *k, const egi_control *control, int64_t begin,
     const bool augment = a->augment.flip || a->augment.shift;
     for (int64_t i = begin; i < end; i++) {
         float *to = (float *)k->t[a->y].data + i * c->n;
+        const float *base = a->base ? (const float *)k->t[a->base].data + i * c->n : NULL;
         const egi_augmentation drawn = egi_augment_draw(a->augment, control, i);
         if (i + EGI_CONVERSION_AHEAD < end && is_example(x, index[i + EGI_CONVERSION_AHEAD]))
             egi_conversion_fetch(c, x->data, index[i + EGI_CONVERSION_AHEAD]);
         if (is_example(x, index[i]))
             egi_conversion_run(c, x->data, index[i], augment ? &drawn : NULL, to);
-        else
+        else if (!base)
             memset(to, 0, (size_t)c->n * sizeof *to);
+        else if (base != to)
+            memcpy(to, base, (size_t)c->n * sizeof *to);
     }
 }
 

@@ -59,11 +59,12 @@ bool egi_picture_of(const egi_shape *stored, const egi_shape *wanted, egi_pictur
 /** The same of the operation's values: the first dimensions count examples. */
 bool egi_gather_picture(const egi_shape *x, const egi_shape *y, egi_picture *out);
 
-/** y_i = example index_i of `x`, preprocessed and augmented; an index that is no example of x (-1): zeros.
- *  x: (n, ...) u8 or float  index: (batch) i32  y: (batch, ...), as many values an example as in x. Values are float32
+/** y_i = example index_i of `x`, preprocessed and augmented; where index_i is no example of x (-1): base_i, or zeros.
+ *  x: (n, ...) u8 or float  index: (batch) i32  y: (batch, ...), as many values an example as in x  base: like y, what
+ *  other data sets gave the batch, or EGI_NONE. Values are float32
  * also where y is float64. Labels have an operation of their own; weights and targets go through this one. */
 typedef struct egi_gather {
-    egi_val x, index, y;
+    egi_val x, index, base, y;
     egi_affine affine;
     egi_augment augment;
 } egi_gather;

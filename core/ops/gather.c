@@ -74,6 +74,7 @@ static eg_status check(const egi_plan *p, const void *args)
         return egi_fail(EG_ERR_SHAPE, "wanted examples of one size, found x %s and y %s", egi_shape_format(&x).s,
                         egi_shape_format(&y).s);
     EG_TRY(egi_check_is(p, "index", a->index, EGI_I32, EGI_SHAPE(y.dim[0])));
+    EG_TRY(egi_check_may(p, "base", a->base, egi_dtype_of(p, a->y), y));
     EG_TRY(check_affine(&a->affine, &x));
     return check_augment(a->augment, &x, &y);
 }
@@ -113,7 +114,8 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
         const egi_augmentation drawn = egi_augment_draw(a->augment, control, row);
         for (int64_t i = 0; i < n; i++) {
             const int64_t from = !is_example ? -1 : augment ? source_of(i, &image, drawn) : i;
-            egi_set(y, row * n + i, from < 0 ? 0 : (double)value_of(a, x, example * n, from));
+            const double none = is_example || a->base == EGI_NONE ? 0 : egi_get(&t[a->base], row * n + i);
+            egi_set(y, row * n + i, from < 0 ? none : (double)value_of(a, x, example * n, from));
         }
     }
 }
@@ -151,7 +153,15 @@ static double bytes(const void *args, const egi_tensor *t, double all)
 #define CASE(fill_, affine_, flip_, shift_, n, batch, x_shape, y_shape)                                   \
     {                                                                                                     \
         .args = &(const egi_gather){.affine = affine_, .augment = {.flip = flip_, .shift = shift_}},      \
-        .in = {EGI_STATIC_SHAPE(n, EGI_UNPACK x_shape), EGI_STATIC_SHAPE(batch)},                         \
+        .in = {EGI_STATIC_SHAPE(n, EGI_UNPACK x_shape), EGI_STATIC_SHAPE(batch)}, .in_absent = 4,         \
+        .out = {EGI_STATIC_SHAPE(batch, EGI_UNPACK y_shape)}, .fill = {fill_, EGI_FILL_ROWS}, .labels = n \
+    }
+/* The same over a base. */
+#define OVER(fill_, affine_, flip_, shift_, n, batch, x_shape, y_shape)                                   \
+    {                                                                                                     \
+        .args = &(const egi_gather){.affine = affine_, .augment = {.flip = flip_, .shift = shift_}},      \
+        .in = {EGI_STATIC_SHAPE(n, EGI_UNPACK x_shape), EGI_STATIC_SHAPE(batch),                          \
+               EGI_STATIC_SHAPE(batch, EGI_UNPACK y_shape)},                                              \
         .out = {EGI_STATIC_SHAPE(batch, EGI_UNPACK y_shape)}, .fill = {fill_, EGI_FILL_ROWS}, .labels = n \
     }
 #define EGI_UNPACK(...) __VA_ARGS__
@@ -171,9 +181,14 @@ static const egi_op_case cases[] = {
     CASE(FLOATS, TORCH, 1, 1, 7, 20, (3, 8, 3), (3, 8, 3)),
     CASE(BYTES, UNIT, 1, 9, 3, 17, (784), (28, 28, 1)),
     CASE(BYTES, TF, 1, 40, 3, 70, (32, 32, 3), (32, 32, 3)),
+    OVER(BYTES, UNIT, 0, 0, 11, 17, (5, 9, 1), (5, 9, 1)),
+    OVER(BYTES, TF, 0, 0, 5, 33, (28, 28), (784)),
+    OVER(FLOATS, TORCH, 0, 0, 6, 19, (3, 5, 3), (3, 5, 3)),
+    OVER(BYTES, CAFFE, 1, 3, 7, 20, (7, 5, 3), (7, 5, 3)),
     /* weights; nothing */
     {.args = &(const egi_gather){.affine = EGI_AFFINE_NONE},
      .in = {EGI_STATIC_SHAPE(19), EGI_STATIC_SHAPE(40)},
+     .in_absent = 4,
      .out = {EGI_STATIC_SHAPE(40)},
      .fill = {FLOATS, EGI_FILL_ROWS},
      .labels = 19},
@@ -184,8 +199,9 @@ static const egi_op_case cases[] = {
 const egi_op egi_op_gather = {
     .name = "gather",
     .size = sizeof(egi_gather),
-    .in = {EGI_FIELD(egi_gather, x), EGI_FIELD(egi_gather, index)},
+    .in = {EGI_FIELD(egi_gather, x), EGI_FIELD(egi_gather, index), EGI_FIELD(egi_gather, base)},
     .out = {EGI_FIELD(egi_gather, y)},
+    .over = {EGI_OVER(egi_gather, y, base)},
     .check = check,
     .reference = reference,
     .bytes = bytes,
