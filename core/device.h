@@ -75,7 +75,8 @@ struct egi_device_type {
     /** Of a device with memory of its own; NULL: it computes in the host's. Both wait until it is done. */
     eg_status (*upload)(egi_device *device, void *to, const void *from, size_t bytes);
     eg_status (*download)(egi_device *device, void *to, const void *from, size_t bytes);
-    const egi_inlet_type *inlet; /* of such a device */
+    eg_status (*free_bytes)(egi_device *device, size_t *bytes); /* of such a device: what is still to be had */
+    const egi_inlet_type *inlet;                                /* of such a device */
     /** Measures what the device can do, with the context's threads, in about a second. */
     eg_status (*peak)(egi_device *device, egi_peak *out);
 };

@@ -132,6 +132,12 @@ static eg_status emit_calls(const eg_model *m, egi_plan *p, const egi_val *param
 
 eg_status egi_model_emit(const eg_model *m, egi_plan *p, void *grads, void *squares, egi_model_io *io)
 {
+    return egi_model_emit_from(m, p, NULL, grads, squares, io);
+}
+
+eg_status egi_model_emit_from(const eg_model *m, egi_plan *p, const egi_val *inputs, void *grads, void *squares,
+                              egi_model_io *io)
+{
     if (m->dtype != p->dtype)
         return egi_fail(EG_ERR_DTYPE, "model holds %s, the plan computes %s", egi_dtype_name(m->dtype),
                         egi_dtype_name(p->dtype));
@@ -143,7 +149,8 @@ eg_status egi_model_emit(const eg_model *m, egi_plan *p, void *grads, void *squa
         bind_params(m, p, grads, squares, params);
         for (int i = 0; i < m->n_inputs; i++)
             io->in[i] = tensors[m->inputs[i]] =
-                egi_plan_input(p, p->dtype, egi_shape_batched(p->batch, &m->tensors[m->inputs[i]]));
+                inputs ? inputs[i]
+                       : egi_plan_input(p, p->dtype, egi_shape_batched(p->batch, &m->tensors[m->inputs[i]]));
         status = emit_calls(m, p, params, tensors);
     }
     for (int i = 0; i < m->n_outputs && status == EG_OK; i++) {

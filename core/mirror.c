@@ -2,22 +2,49 @@
 
 #include "core/device.h"
 
+static eg_status add(eg_context *c, const void *host, size_t bytes, int borrowed)
+{
+    egi_mirror *m;
+    EG_TRY(egi_alloc(&m, c, 1, sizeof *m));
+    *m = (egi_mirror){.host = (char *)(uintptr_t)host,
+                      .bytes = bytes,
+                      .newer = EGI_NEWER_HOST,
+                      .borrowed = borrowed,
+                      .next = c->mirrors};
+    c->mirrors = m;
+    return EG_OK;
+}
+
 eg_status egi_mirror_alloc(void *out, eg_context *c, int64_t count, size_t size)
 {
     char *block;
     EG_TRY(egi_alloc(&block, c, count, size));
     if (c->device->type->upload) {
-        egi_mirror *m;
-        const eg_status status = egi_alloc(&m, c, 1, sizeof *m);
+        const eg_status status = add(c, block, (size_t)count * size, 0);
         if (status != EG_OK) {
             egi_free(c, block);
             return status;
         }
-        *m = (egi_mirror){.host = block, .bytes = (size_t)count * size, .newer = EGI_NEWER_HOST, .next = c->mirrors};
-        c->mirrors = m;
     }
     *(void **)out = block;
     return EG_OK;
+}
+
+eg_status egi_mirror_borrow(eg_context *c, const void *host, size_t bytes)
+{
+    egi_mirror *m = egi_mirror_find(c, host);
+    if (m && m->borrowed > 0 && m->host == host) {
+        m->borrowed++;
+        return EG_OK;
+    }
+    return m || !c->device->type->upload ? EG_OK : add(c, host, bytes, 1);
+}
+
+void egi_mirror_return(eg_context *c, const void *host)
+{
+    egi_mirror *m = egi_mirror_find(c, host);
+    if (m && m->borrowed > 0 && --m->borrowed == 0)
+        egi_mirror_drop(c, host);
 }
 
 egi_mirror *egi_mirror_find(const eg_context *c, const void *address)

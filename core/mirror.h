@@ -13,11 +13,16 @@ typedef struct egi_mirror {
     size_t bytes;
     void *device; /* NULL: no plan has asked for it */
     egi_newer newer;
+    int borrowed; /* how often, where it is somebody else's */
     struct egi_mirror *next;
 } egi_mirror;
 
 /** egi_alloc() of memory that plans bind as a whole or in parts. Owner: the caller, egi_free(). */
 EG_MUST_USE eg_status egi_mirror_alloc(void *out, eg_context *context, int64_t count, size_t size);
+/** Mirrors memory of somebody else's that does not change while it is mirrored; as often as egi_mirror_return() is
+ * called for it. It may be given back (egi_free()) before. Errors: NOMEM. */
+EG_MUST_USE eg_status egi_mirror_borrow(eg_context *context, const void *host, size_t bytes);
+void egi_mirror_return(eg_context *context, const void *host);
 /** The mirrored block that `address` lies in, or NULL. */
 egi_mirror *egi_mirror_find(const eg_context *context, const void *address);
 /** Makes the device's copy, where there is none, and brings it up to date. Errors: NOMEM, DEVICE. */

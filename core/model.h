@@ -137,5 +137,8 @@ typedef struct egi_model_io {
  * summed there. */
 EG_MUST_USE eg_status egi_model_emit(const eg_model *model, egi_plan *plan, void *grads, void *squares,
                                      egi_model_io *io);
+/** The same on values that the plan computes, one an input (of the plan's dtype and the input's shape in a batch). */
+EG_MUST_USE eg_status egi_model_emit_from(const eg_model *model, egi_plan *plan, const egi_val *inputs, void *grads,
+                                          void *squares, egi_model_io *io);
 
 #endif

@@ -118,6 +118,13 @@ eg_status egi_cuda_host_alloc(egi_cuda *c, void **out, size_t bytes)
     return EG_OK;
 }
 
+static eg_status free_bytes(egi_device *device, size_t *bytes)
+{
+    egi_cuda *c = enter(device);
+    size_t total;
+    return egi_cuda_check(c, c->api.cudaMemGetInfo(bytes, &total), "memory");
+}
+
 static void device_release(egi_device *device, void *block)
 {
     egi_cuda *c = enter(device);
@@ -239,6 +246,7 @@ const egi_device_type egi_device_cuda = {
     .release = device_release,
     .upload = upload,
     .download = download,
+    .free_bytes = free_bytes,
     .inlet = &egi_cuda_inlet,
     .peak = egi_cuda_peak,
 };

@@ -215,6 +215,16 @@ static eg_status fill_row(egi_feed *f, const egi_source *s, int64_t index, int64
     return EG_OK;
 }
 
+/* Which example each row is of its source, and of no other. */
+static void fill_indices(const egi_feed *f, int64_t n_sources, int64_t n)
+{
+    for (int64_t s = 0; s < n_sources; s++) {
+        int32_t *index = f->plan->t[f->resident[s]].data;
+        for (int64_t row = 0; row < f->n; row++)
+            index[row] = row < n && f->sorted[row].source == s ? (int32_t)f->sorted[row].index : -1;
+    }
+}
+
 /* Counting sort by source, stable: old examples of several tasks come mixed. */
 static void sort_items(egi_feed *f, int64_t n_sources, const egi_item *items, int64_t n)
 {
@@ -246,11 +256,14 @@ eg_status egi_feed_fill(egi_feed *f, const egi_source *sources, int64_t n_source
         while (end < n && f->sorted[end].source == f->sorted[row].source)
             end++;
         const egi_source *s = &sources[f->sorted[row].source];
-        EG_TRY(fill_inputs(f, s, f->sorted + row, end - row, row));
+        if (!f->resident)
+            EG_TRY(fill_inputs(f, s, f->sorted + row, end - row, row));
         for (; row < end; row++)
             EG_TRY(fill_row(f, s, f->sorted[row].index, row));
     }
     for (int64_t row = n; row < f->n; row++)
         blank_row(f, row);
+    if (f->resident)
+        fill_indices(f, n_sources, n);
     return EG_OK;
 }

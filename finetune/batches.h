@@ -80,6 +80,7 @@ typedef struct egi_feed {
     int64_t *index;                   /* (n) scratch; owned */
     float *staging;                   /* the largest input of a batch, where the plan does not compute in f32; owned */
     egi_item *sorted;                 /* (n) scratch; owned */
+    const egi_val *resident;          /* a source's rows of the batch, as an input; borrowed. NULL: inputs are filled */
     egi_augment augment;              /* of inputs that are images; set by who trains */
     const egi_control *control;       /* what draws it; borrowed */
 } egi_feed;

@@ -110,6 +110,7 @@ const egi_field egi_run_fields[] = {
     CHOICE("finetune.precision", finetune.precision, "auto", "auto|f32|tf32|bf16", "what factors of products are rounded to on a GPU; weights, sums, statistics and losses stay f32; auto: f32"),
     CHOICE("finetune.cache", finetune.cache, "auto", "auto|on|off", "run the frozen layers below the first trained one once an example and keep what they give; auto: where it saves time and fits; on: or fail"),
     INT_OR("finetune.cache_mb", finetune.cache_mb, "auto", 0, 1, 1e9, "memory for that; auto: a quarter of what is free, at most 2048"),
+    CHOICE("finetune.resident", finetune.resident, "auto", "auto|on|off", "keep the training data in a GPU's memory, where batches are then put together; auto: where it takes at most half of what is free; on: or fail"),
     INT("finetune.early_stopping.patience", finetune.early_stopping.patience, "3", 0, 1e6, "epochs without progress before the run ends; 0: never"),
     REAL("finetune.early_stopping.min_delta", finetune.early_stopping.min_delta, "0", 0, 1e6, "a smaller gain is no progress"),
     BOOL("finetune.early_stopping.restore_best", finetune.early_stopping.restore_best, "true", "end with the weights of the best epoch"),

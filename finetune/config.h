@@ -77,6 +77,7 @@ typedef struct egi_run_config {
         int precision;                    /* 0 auto, else egi_precision + 1 */
         int cache;                        /* egi_cache_mode */
         int64_t cache_mb;                 /* 0: automatic */
+        int resident;                     /* egi_resident_mode */
         struct {
             int64_t patience; /* epochs; 0: off */
             double min_delta;

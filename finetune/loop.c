@@ -85,11 +85,13 @@ static eg_status make_trainer(egi_run *run, double *rates)
     egi_trainer_options options = {
         .objective = run->objective,
         .sources = run->cache ? egi_cache_sources(run->cache) : run->sources,
-        .n_sources = run->n_sources,
+        .n_sources = used,
         .anchor = run->anchor.theta,
         .omega = run->anchor.omega,
         .log_penalty = run->config->run.log_steps > 0,
         .seed = run->seed,
+        /* what the cache holds is still being computed */
+        .resident = run->cache ? EGI_RESIDENT_OFF : (egi_resident_mode)run->config->finetune.resident,
     };
     egi_trainer_configure(&options, run->config);
     options.penalties.lr_scale = rates;

@@ -16,6 +16,7 @@ typedef struct step {
     egi_feed feed;
     egi_loss_values values;
     egi_val penalty;
+    egi_val *index; /* (n_sources) of resident data, else NULL; owned */
 } step;
 
 struct egi_trainer {
@@ -26,6 +27,7 @@ struct egi_trainer {
     int n_segments;
     egi_optimizer_arenas arenas; /* grad, m, v are owned */
     egi_control control;
+    bool resident;  /* the sources are in the device's memory */
     egi_laps *laps; /* NULL: steps are not measured */
     step *steps;
     int64_t n_steps, steps_capacity;
@@ -35,10 +37,11 @@ struct egi_trainer {
     int64_t open[EGI_STEPS_OPEN], n_open; /* examples of the steps whose results were not asked for yet */
 };
 
-static void step_release(step *s)
+static void step_release(eg_context *c, step *s)
 {
     egi_feed_release(&s->feed);
     egi_plan_free(s->plan);
+    egi_free(c, s->index);
 }
 
 void egi_trainer_free(egi_trainer *t)
@@ -47,7 +50,9 @@ void egi_trainer_free(egi_trainer *t)
         return;
     eg_context *c = t->context;
     for (int64_t i = 0; i < t->n_steps; i++)
-        step_release(&t->steps[i]);
+        step_release(c, &t->steps[i]);
+    if (t->resident)
+        egi_resident_end(t->model, t->options.sources, t->options.n_sources);
     egi_free(c, t->steps);
     egi_free(c, t->segments);
     egi_free(c, t->arenas.grad);
@@ -107,7 +112,9 @@ eg_status egi_trainer_create(egi_trainer **out, eg_model *model, const egi_train
     t->model = model;
     t->options = *options;
     t->control = (egi_control){.seed = options->seed, .weights_version = 1};
-    const eg_status status = make_arenas(t);
+    eg_status status = make_arenas(t);
+    if (status == EG_OK)
+        status = egi_resident_begin(&t->resident, model, options->sources, options->n_sources, options->resident);
     if (status != EG_OK) {
         egi_trainer_free(t);
         return status;
@@ -143,11 +150,24 @@ static eg_status emit_record(const egi_trainer *t, step *s)
     return EG_OK;
 }
 
+static eg_status emit_model(const egi_trainer *t, step *s, egi_model_io *io)
+{
+    const egi_trainer_options *o = &t->options;
+    egi_val inputs[EGI_INPUTS_MAX];
+    if (t->resident) {
+        EG_TRY(egi_alloc(&s->index, t->context, o->n_sources, sizeof *s->index));
+        EG_TRY(egi_resident_emit(inputs, s->index, t->model, s->plan, o->sources, o->n_sources, o->augment));
+    }
+    EG_TRY(egi_model_emit_from(t->model, s->plan, t->resident ? inputs : NULL, t->arenas.grad, NULL, io));
+    EG_TRY(egi_feed_create(&s->feed, t->model, s->plan, io));
+    s->feed.resident = s->index;
+    return EG_OK;
+}
+
 static eg_status emit_step(const egi_trainer *t, step *s, egi_model_io *io)
 {
     const egi_trainer_options *o = &t->options;
-    EG_TRY(egi_model_emit(t->model, s->plan, t->arenas.grad, NULL, io));
-    EG_TRY(egi_feed_create(&s->feed, t->model, s->plan, io));
+    EG_TRY(emit_model(t, s, io));
     s->feed.augment = o->augment;
     s->feed.control = &t->control;
     drop_outputs(s->plan, t->model, io);
@@ -187,7 +207,7 @@ eg_status egi_trainer_prepare(egi_trainer *t, int64_t batch)
     step s = {0};
     const eg_status status = compile_step(t, &s, batch);
     if (status != EG_OK) {
-        step_release(&s);
+        step_release(t->context, &s);
         return status;
     }
     t->steps[t->n_steps++] = s;
@@ -253,6 +273,12 @@ eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, dou
     EG_TRY(egi_trainer_results(t, all, &steps));
     *result = all[steps - 1];
     return EG_OK;
+}
+
+const egi_plan *egi_trainer_plan(const egi_trainer *t, int64_t batch)
+{
+    const step *s = find_step(t, batch);
+    return s ? s->plan : NULL;
 }
 
 int64_t egi_trainer_steps(const egi_trainer *t)

@@ -5,6 +5,7 @@
 
 #include "finetune/batches.h"
 #include "finetune/profile.h"
+#include "finetune/resident.h"
 #include "optim/optim.h"
 
 typedef struct egi_trainer egi_trainer;
@@ -23,6 +24,7 @@ typedef struct egi_trainer_options {
     bool log_penalty;           /* the reported loss has the penalties in it; costs a reduction a step */
     egi_augment augment;        /* of the examples of every step */
     uint64_t seed;
+    egi_resident_mode resident; /* may the sources be brought over to a device of its own? They do not change then */
 } egi_trainer_options;
 
 /** What a step found before its update. */
@@ -66,6 +68,8 @@ EG_MUST_USE eg_status egi_trainer_results(egi_trainer *trainer, egi_step_result 
 EG_MUST_USE eg_status egi_trainer_step(egi_trainer *trainer, const egi_item *items, int64_t n, double lr,
                                        double strength, egi_step_result *result);
 
+/** The compiled step of a batch size, or NULL. Owner: the trainer. */
+const egi_plan *egi_trainer_plan(const egi_trainer *trainer, int64_t batch);
 /** Steps done; Adam's t. */
 int64_t egi_trainer_steps(const egi_trainer *trainer);
 /** Bytes of gradients, moments and the compiled steps. */

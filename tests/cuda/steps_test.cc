@@ -2,6 +2,8 @@
 #include "tests/finetune/world.h"
 
 extern "C" {
+#include "core/mirror.h"
+#include "core/ops/ops.h"
 #include "cuda/cuda.h"
 }
 
@@ -71,6 +73,24 @@ void count_waits(const Context &context)
 // How steps are asked for their results: after each one, or after all, which must not wait in between.
 enum class Ask { Each, Late };
 
+struct How {
+    const char *device;
+    bool eager = false;
+    Ask ask = Ask::Each;
+    egi_resident_mode resident = EGI_RESIDENT_ON;
+    egi_augment augment = {};
+};
+
+// Data sets whose examples are put together by the steps themselves.
+int64_t gathers(const egi_trainer *trainer)
+{
+    int64_t n = 0;
+    const egi_plan *plan = egi_trainer_plan(trainer, 12);
+    for (int64_t i = 0; i < plan->n_nodes; i++)
+        n += !plan->nodes[i].dead && plan->nodes[i].op == &egi_op_gather;
+    return n;
+}
+
 void steps(Trained &out, egi_trainer *trainer, const Context &context, bool rehearsal, Ask ask)
 {
     for (int step = 0; step < 10; step++) {
@@ -101,11 +121,11 @@ int64_t launches(const Context &context)
     return n;
 }
 
-void train(Trained &out, const char *device, const Kind &kind, bool eager = false, Ask ask = Ask::Each)
+void train(Trained &out, const How &how, const Kind &kind)
 {
-    Context context(1, nullptr, device);
-    ASSERT_STREQ(device, eg_context_device(context.c));
-    context.c->device->eager = eager;
+    Context context(1, nullptr, how.device);
+    ASSERT_STREQ(how.device, eg_context_device(context.c));
+    context.c->device->eager = how.eager;
     Model model;
     Dataset data[2];
     Model::chain(model, context.c, EGI_F32, EGI_SHAPE(8, 8, 3), kind.layers);
@@ -124,6 +144,8 @@ void train(Trained &out, const char *device, const Kind &kind, bool eager = fals
     o.penalties.l1 = 1e-4;
     o.log_penalty = true;
     o.seed = 1;
+    o.resident = how.resident;
+    o.augment = how.augment;
     o.sources = sources;
     o.n_sources = kind.rehearsal ? 2 : 1;
     void *anchor = nullptr, *omega = nullptr;
@@ -137,9 +159,10 @@ void train(Trained &out, const char *device, const Kind &kind, bool eager = fals
     egi_trainer *trainer = nullptr;
     ASSERT_OK(egi_trainer_create(&trainer, model.m, &o));
     ASSERT_OK(egi_trainer_prepare(trainer, 12));
-    steps(out, trainer, context, kind.rehearsal, ask);
-    if (std::string(device) == "cuda") {
-        EXPECT_EQ(eager ? 0 : 9, launches(context));
+    steps(out, trainer, context, kind.rehearsal, how.ask);
+    if (std::string(how.device) == "cuda") {
+        EXPECT_EQ(how.eager ? 0 : 9, launches(context));
+        EXPECT_EQ(how.resident == EGI_RESIDENT_OFF ? 0 : o.n_sources, gathers(trainer));
     }
     out.weights = model.bytes();
     egi_trainer_free(trainer);
@@ -156,8 +179,8 @@ class Steps : public ::testing::TestWithParam<Kind>
 TEST_P(Steps, AreThoseOfTheCpu)
 {
     Trained cpu, cuda;
-    train(cpu, "cpu", GetParam());
-    train(cuda, "cuda", GetParam());
+    train(cpu, {"cpu"}, GetParam());
+    train(cuda, {"cuda"}, GetParam());
     ASSERT_EQ(10u, cpu.losses.size());
     ASSERT_EQ(10u, cuda.losses.size());
     for (size_t i = 0; i < 10; i++)
@@ -168,9 +191,9 @@ TEST_P(Steps, AreThoseOfTheCpu)
 TEST_P(Steps, OfAGraphAreThoseOfItsKernels)
 {
     Trained graph, eager, again;
-    train(graph, "cuda", GetParam());
-    train(again, "cuda", GetParam());
-    train(eager, "cuda", GetParam(), true);
+    train(graph, {"cuda"}, GetParam());
+    train(again, {"cuda"}, GetParam());
+    train(eager, {"cuda", true}, GetParam());
     EXPECT_EQ(graph.losses, eager.losses);
     EXPECT_EQ(graph.weights, eager.weights);
     EXPECT_EQ(graph.weights, again.weights);
@@ -179,11 +202,25 @@ TEST_P(Steps, OfAGraphAreThoseOfItsKernels)
 // The host fills the next batches while the device computes: nothing is read before it is there, or after it is gone.
 TEST_P(Steps, AreTheSameWithoutWaitingForEach)
 {
-    Trained each, late;
-    train(each, "cuda", GetParam());
-    train(late, "cuda", GetParam(), false, Ask::Late);
-    EXPECT_EQ(each.losses, late.losses);
-    EXPECT_EQ(each.weights, late.weights);
+    for (const auto resident : {EGI_RESIDENT_ON, EGI_RESIDENT_OFF}) {
+        Trained each, late;
+        train(each, {"cuda", false, Ask::Each, resident}, GetParam());
+        train(late, {"cuda", false, Ask::Late, resident}, GetParam());
+        EXPECT_EQ(each.losses, late.losses);
+        EXPECT_EQ(each.weights, late.weights);
+    }
+}
+
+// Batches that the device puts together are those that the host would have sent, augmented or not.
+TEST_P(Steps, OfResidentDataAreThoseOfBatches)
+{
+    for (const egi_augment augment : {egi_augment{0, 0}, egi_augment{1, 2}}) {
+        Trained resident, sent;
+        train(resident, {"cuda", false, Ask::Late, EGI_RESIDENT_ON, augment}, GetParam());
+        train(sent, {"cuda", false, Ask::Late, EGI_RESIDENT_OFF, augment}, GetParam());
+        EXPECT_EQ(resident.losses, sent.losses);
+        EXPECT_EQ(resident.weights, sent.weights);
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Steps,
@@ -195,6 +232,33 @@ INSTANTIATE_TEST_SUITE_P(All, Steps,
                              return std::string(k.layers == kDense ? "dense" : "conv") + (k.anchor ? "_anchor" : "") +
                                     (k.rehearsal ? "_rehearsal" : "");
                          });
+
+cudaError_t little_memory(size_t *free_bytes, size_t *total)
+{
+    *free_bytes = *total = 40 * 8 * 8 * 3 * sizeof(float) * 3 / 2;
+    return cudaSuccess;
+}
+
+// Data that takes more than half of what is free is sent batch by batch, or is asked for in vain.
+TEST(Resident, TakesWhatThereIs)
+{
+    Context context(1, nullptr, "cuda");
+    Model model;
+    Dataset data;
+    Model::chain(model, context.c, EGI_F32, EGI_SHAPE(8, 8, 3), kDense);
+    data.make(context.c, normal(40 * 8 * 8 * 3, 1), {8, 8, 3}, labels(40, 5, 2));
+    const egi_source source = {data.d, nullptr, nullptr, 0, nullptr}, twice[] = {source, source};
+    reinterpret_cast<egi_cuda *>(context.c->device)->api.cudaMemGetInfo = little_memory;
+    bool done = true;
+    ASSERT_OK(egi_resident_begin(&done, model.m, &source, 1, EGI_RESIDENT_AUTO));
+    EXPECT_FALSE(done);
+    ASSERT_OK(egi_resident_begin(&done, model.m, &source, 1, EGI_RESIDENT_ON));
+    EXPECT_TRUE(done);
+    egi_resident_end(model.m, &source, 1);
+    EXPECT_EQ(nullptr, egi_mirror_find(context.c, data.d->x[0]));
+    EXPECT_EQ(EG_ERR_NOMEM, egi_resident_begin(&done, model.m, twice, 2, EGI_RESIDENT_ON));
+    EXPECT_NE(nullptr, strstr(eg_last_message(), "finetune.resident=auto")) << eg_last_message();
+}
 
 // A whole run: importance is estimated, batches are composed, epochs measured, the best weights taken.
 TEST(Runs, AreThoseOfTheCpu)
