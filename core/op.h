@@ -24,8 +24,8 @@ typedef struct egi_control {
     int64_t weights_version; /* raised whenever parameters changed: packed copies of weights are then stale */
 } egi_control;
 
-#define EGI_MAX_IN   12
-#define EGI_MAX_OUT  6
+#define EGI_MAX_IN   16
+#define EGI_MAX_OUT  14
 #define EGI_MAX_OVER 4
 
 /** Where a value field lies in the args struct, plus one so that 0 ends the list. */
@@ -37,6 +37,7 @@ typedef enum egi_fill {
     EGI_FILL_POSITIVE, /* uniform in [0.5, 1.5): variances */
     EGI_FILL_UNIT,     /* uniform in (0, 1): probabilities */
     EGI_FILL_LABELS,   /* i32, uniform in [0, labels) */
+    EGI_FILL_MARKS,    /* i32, uniform in [-1, labels): labels, and rows that do not count */
     EGI_FILL_ONEHOT,   /* rows that are one-hot */
     EGI_FILL_DISTINCT, /* a shuffled range, all different by 0.1: max pooling has no ties */
     EGI_FILL_AWAY,     /* normal, but no nearer to 0 than 0.05: kinks of relu and abs */
@@ -50,7 +51,7 @@ typedef struct egi_op_case {
     egi_shape in[EGI_MAX_IN], out[EGI_MAX_OUT];
     uint32_t in_absent, out_absent; /* bit i: value i is EGI_NONE */
     egi_fill fill[EGI_MAX_IN];
-    int labels;       /* for EGI_FILL_LABELS and EGI_FILL_POSITIONS */
+    int labels;       /* for EGI_FILL_LABELS, EGI_FILL_MARKS and EGI_FILL_POSITIONS */
     double tolerance; /* of fast f32 kernels against the reference, relative to max|y|; 0: 1e-5 */
 } egi_op_case;
 

@@ -6,6 +6,7 @@
 #include "core/ops/conv2d.h"
 #include "core/ops/dense.h"
 #include "core/ops/loss.h"
+#include "core/ops/mlp.h"
 #include "core/ops/pointwise.h"
 #include "core/ops/pool.h"
 #include "core/ops/update.h"

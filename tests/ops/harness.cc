@@ -117,6 +117,8 @@ static double draw(egi_rng *r, egi_fill fill, int labels)
     case EGI_FILL_LABELS:
     case EGI_FILL_POSITIONS:
         return (double)egi_rng_below(r, (uint64_t)labels);
+    case EGI_FILL_MARKS:
+        return (double)egi_rng_below(r, (uint64_t)labels + 1) - 1;
     case EGI_FILL_AWAY: {
         const double x = egi_rng_normal(r);
         return std::fabs(x) < 0.05 ? std::copysign(0.05 + std::fabs(x), x) : x;
@@ -157,7 +159,7 @@ egi_control control()
 
 static egi_dtype dtype_of(const egi_op *op, uint16_t field, egi_fill fill, egi_dtype dtype)
 {
-    if (fill == EGI_FILL_LABELS)
+    if (fill == EGI_FILL_LABELS || fill == EGI_FILL_MARKS)
         return EGI_I32;
     const bool winners = (op == &egi_op_maxpool && field == EGI_FIELD(egi_maxpool, index)) ||
                          (op == &egi_op_conv2d_maxpool && field == EGI_FIELD(egi_conv2d_maxpool, index));
