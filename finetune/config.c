@@ -513,7 +513,8 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
     const egi_run_config *r = &config->run;
     EG_TRY(check_conditions(r, NULL));
     EG_TRY(egi_context_set_device(context, r->run.device));
-    EG_TRY(egi_context_set_precision(context, r->finetune.precision ? (egi_precision)(r->finetune.precision - 1) : EGI_PRECISION_F32));
+    EG_TRY(egi_context_set_precision(context, r->finetune.precision ? (egi_precision)(r->finetune.precision - 1)
+                                                                    : EGI_PRECISION_F32));
     context->seed = (uint64_t)r->run.seed;
     return r->run.threads > 0 ? egi_context_set_threads(context, (int)r->run.threads) : EG_OK;
 }
