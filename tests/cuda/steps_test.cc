@@ -1,6 +1,8 @@
 // Training on device cuda equals training on the cpu; a graph equals its kernels one by one.
 #include "tests/finetune/world.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "cuda/cuda.h"
 }
@@ -22,15 +24,35 @@ const char kDense[] = R"([
     {"class_name":"Dense","config":{"name":"second","units":17,"activation":"tanh"}},
     {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
 
+const char kMnist[] = R"([
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"hidden","units":100,"activation":"relu"}},
+    {"class_name":"Dense","config":{"name":"second","units":100,"activation":"relu"}},
+    {"class_name":"Dense","config":{"name":"head","units":10,"activation":"softmax"}}])";
+const char kDropout[] = R"([
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"hidden","units":32,"activation":"relu"}},
+    {"class_name":"Dropout","config":{"name":"drop","rate":0.25}},
+    {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
+const char kWide[] = R"([
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"hidden","units":257,"activation":"relu"}},
+    {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
+
 struct Kind {
     const char *layers;
     bool anchor, rehearsal;
+    const char *name;
+    std::vector<int64_t> input{8, 8, 3};
 };
+
+enum How { GRAPH, EAGER, SEPARATE }; // SEPARATE: a graph of operations that are never a whole step
 
 // Losses of ten steps, and the weights at their end.
 struct Trained {
     std::vector<double> losses;
     std::vector<unsigned char> weights;
+    std::vector<std::string> ops; // of a step, and where a profile puts them
 };
 
 void arena_of(void **out, const Model &model, double value)
@@ -63,18 +85,43 @@ int64_t launches(const Context &context)
     return n;
 }
 
-void train(Trained &out, const char *device, const Kind &kind, bool eager = false)
+// A further step, profiled.
+void name_ops(Trained &out, egi_trainer *trainer, const Context &context)
+{
+    egi_laps laps{};
+    eg_profile *profile = nullptr;
+    const egi_item items[12] = {};
+    egi_step_result r{};
+    ASSERT_OK(egi_trainer_measure(trainer, &laps));
+    ASSERT_OK(egi_trainer_step(trainer, items, 12, 0.01, 0.5, &r));
+    ASSERT_OK(egi_profile_create(&profile, context.c, true));
+    ASSERT_OK(egi_trainer_profile(trainer, profile));
+    for (int64_t i = 0; i < profile->n_rows; i++) {
+        const eg_profile_row &row = profile->rows[i];
+        out.ops.push_back(std::string(row.op) + " " + row.layer + " " + eg_phase_name(row.phase));
+    }
+    eg_profile_free(profile);
+}
+
+void train(Trained &out, const char *device, const Kind &kind, How how = GRAPH)
 {
     Context context(1, nullptr, device);
     ASSERT_STREQ(device, eg_context_device(context.c));
-    context.c->device->eager = eager;
+    context.c->device->eager = how == EAGER;
+    context.c->device->separate = how == SEPARATE;
     Model model;
     Dataset data[2];
-    Model::chain(model, context.c, EGI_F32, EGI_SHAPE(8, 8, 3), kind.layers);
+    egi_shape input{};
+    int64_t each = 1;
+    for (const int64_t n : kind.input) {
+        input.dim[input.rank++] = n;
+        each *= n;
+    }
+    Model::chain(model, context.c, EGI_F32, input, kind.layers);
     ASSERT_NE(nullptr, model.m);
     egi_source sources[2]{};
     for (uint32_t s = 0; s < 2; s++) {
-        data[s].make(context.c, normal(40 * 8 * 8 * 3, 10 + s), {8, 8, 3}, labels(40, 5, 20 + s));
+        data[s].make(context.c, normal(40 * each, 10 + s), kind.input, labels(40, 5, 20 + s));
         sources[s].data = data[s].d;
     }
     Config config(context.c);
@@ -101,9 +148,10 @@ void train(Trained &out, const char *device, const Kind &kind, bool eager = fals
     ASSERT_OK(egi_trainer_prepare(trainer, 12));
     steps(out, trainer, kind.rehearsal);
     if (std::string(device) == "cuda") {
-        EXPECT_EQ(eager ? 0 : 9, launches(context));
+        EXPECT_EQ(how == EAGER ? 0 : 9, launches(context));
     }
     out.weights = model.bytes();
+    name_ops(out, trainer, context);
     egi_trainer_free(trainer);
     egi_free(context.c, anchor);
     egi_free(context.c, omega);
@@ -132,21 +180,47 @@ TEST_P(Steps, OfAGraphAreThoseOfItsKernels)
     Trained graph, eager, again;
     train(graph, "cuda", GetParam());
     train(again, "cuda", GetParam());
-    train(eager, "cuda", GetParam(), true);
+    train(eager, "cuda", GetParam(), EAGER);
     EXPECT_EQ(graph.losses, eager.losses);
     EXPECT_EQ(graph.weights, eager.weights);
     EXPECT_EQ(graph.weights, again.weights);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Steps,
-                         ::testing::Values(Kind{kDense, false, false}, Kind{kDense, true, true},
-                                           Kind{kConv, false, false}, Kind{kConv, true, false},
-                                           Kind{kConv, false, true}, Kind{kConv, true, true}),
-                         [](const auto &info) {
-                             const Kind &k = info.param;
-                             return std::string(k.layers == kDense ? "dense" : "conv") + (k.anchor ? "_anchor" : "") +
-                                    (k.rehearsal ? "_rehearsal" : "");
-                         });
+                         ::testing::Values(Kind{kDense, false, false, "dense"},
+                                           Kind{kDense, true, true, "dense_anchor_rehearsal"},
+                                           Kind{kMnist, false, false, "mnist", {28, 28, 1}},
+                                           Kind{kConv, false, false, "conv"}, Kind{kConv, true, false, "conv_anchor"},
+                                           Kind{kConv, false, true, "conv_rehearsal"},
+                                           Kind{kConv, true, true, "conv_anchor_rehearsal"}),
+                         [](const auto &info) { return std::string(info.param.name); });
+
+// Networks of dense layers alone have one operation beside the optimizer's; in a profile it is of no layer. A step that
+// is one operation is the same step.
+TEST(WholeSteps, AreThoseOfSeparateOperations)
+{
+    const std::vector<std::string> ops{"mlp_step  forward", "update_norm  update", "adam  update"};
+    for (const Kind &kind : {Kind{kDense, false, false, "dense"}, Kind{kDense, true, true, "dense_anchor_rehearsal"},
+                             Kind{kMnist, false, false, "mnist", {28, 28, 1}}}) {
+        Trained whole, separate;
+        train(whole, "cuda", kind);
+        train(separate, "cuda", kind, SEPARATE);
+        EXPECT_EQ(ops, whole.ops) << kind.name;
+        EXPECT_LT(12u, separate.ops.size()) << kind.name;
+        for (size_t i = 0; i < 10; i++)
+            EXPECT_NEAR(separate.losses[i], whole.losses[i], 1e-4 * separate.losses[i]) << kind.name << ", step " << i;
+    }
+}
+
+TEST(WholeSteps, AreNotMadeOfOtherNetworks)
+{
+    for (const char *layers : {kDropout, kWide, kConv}) {
+        Trained t;
+        train(t, "cuda", {layers, false, false, ""});
+        EXPECT_LT(6u, t.ops.size()) << layers;
+        EXPECT_EQ(0, std::count(t.ops.begin(), t.ops.end(), "mlp_step  forward")) << layers;
+    }
+}
 
 // A whole run: importance is estimated, batches are composed, epochs measured, the best weights taken.
 TEST(Runs, AreThoseOfTheCpu)
