@@ -396,6 +396,28 @@ TEST(MlpStep, LeavesPlansThatDoNotTrainAlone)
     expect(net, 0);
 }
 
+// Nearly what a backward pass makes: one thing of it is changed.
+TEST(MlpStep, LeavesOtherGradientsAlone)
+{
+    const auto change = [](const egi_op *op, int which, const std::function<void(egi_plan *, void *)> &how) {
+        Net net;
+        net.acts[1] = EGI_ACT_LEAKY_RELU;
+        net.late = [=](egi_plan *p, const egi_softmax_xent &) {
+            for (int64_t i = p->n_forward, n = 0; i < p->n_nodes; i++)
+                if (p->nodes[i].op == op && n++ == which)
+                    how(p, p->nodes[i].args);
+        };
+        expect(net, 0);
+    };
+    const auto slope = [](void *args) { return static_cast<egi_activation_grad *>(args); };
+    const auto gemm = [](void *args) { return static_cast<egi_gemm *>(args); };
+    change(&egi_op_activation_grad, 1, [=](egi_plan *, void *a) { slope(a)->act = EGI_ACT_TANH; });
+    change(&egi_op_activation_grad, 0, [=](egi_plan *, void *a) { slope(a)->alpha = 0.5f; });
+    change(&egi_op_activation_grad, 1, [=](egi_plan *, void *a) { slope(a)->y = slope(a)->dy; });
+    change(&egi_op_gemm, 0, [=](egi_plan *, void *a) { gemm(a)->accumulate = true; });
+    change(&egi_op_gemm, 1, [=](egi_plan *, void *a) { gemm(a)->accumulate = true; });
+}
+
 // Its backward part may be run several times, after one forward part.
 TEST(MlpStep, LeavesABackwardPassFromTheLogitsAlone)
 {
