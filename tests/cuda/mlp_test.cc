@@ -401,6 +401,7 @@ TEST(MlpStep, LeavesOtherGradientsAlone)
 {
     const auto change = [](const egi_op *op, int which, const std::function<void(egi_plan *, void *)> &how) {
         Net net;
+        net.widths = {9, 9, 9, 9}; // as many as rows: any product of any two fits
         net.acts[1] = EGI_ACT_LEAKY_RELU;
         net.late = [=](egi_plan *p, const egi_softmax_xent &) {
             for (int64_t i = p->n_forward, n = 0; i < p->n_nodes; i++)
@@ -416,6 +417,12 @@ TEST(MlpStep, LeavesOtherGradientsAlone)
     change(&egi_op_activation_grad, 1, [=](egi_plan *, void *a) { slope(a)->y = slope(a)->dy; });
     change(&egi_op_gemm, 0, [=](egi_plan *, void *a) { gemm(a)->accumulate = true; });
     change(&egi_op_gemm, 1, [=](egi_plan *, void *a) { gemm(a)->accumulate = true; });
+    for (const int which : {0, 1}) { // dw = x' dz, dx = dz w'
+        change(&egi_op_gemm, which, [=](egi_plan *, void *a) { gemm(a)->ta = !gemm(a)->ta; });
+        change(&egi_op_gemm, which, [=](egi_plan *, void *a) { gemm(a)->tb = !gemm(a)->tb; });
+        change(&egi_op_gemm, which, [=](egi_plan *, void *a) { gemm(a)->b = gemm(a)->a; });
+    }
+    change(&egi_op_gemm, 0, [=](egi_plan *, void *a) { gemm(a)->a = gemm(a)->b; });
 }
 
 // Its backward part may be run several times, after one forward part.
