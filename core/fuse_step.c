@@ -191,7 +191,7 @@ static eg_status replace(chain *c)
 
 eg_status egi_plan_fuse_step(egi_plan *p)
 {
-    if (!p->training || p->n_backward < 0 || p->replay || p->context->device->separate)
+    if (!p->training || p->replay || p->context->device->separate)
         return EG_OK;
     for (int64_t i = 0; i < p->n_nodes; i++) {
         chain c = {.p = p};
