@@ -253,6 +253,7 @@ eg_status egi_plan_compile(egi_plan *p)
     if (p->workspace)
         return egi_fail(EG_ERR_STATE, "plan: compiled already");
     EG_TRY(p->status = prune(p));
+    EG_TRY(p->status = egi_plan_fuse_step(p));
     lifetimes(p);
     lie_over(p);
     EG_TRY(p->status = place(p));

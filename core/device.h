@@ -87,6 +87,7 @@ struct egi_device {
     egi_precision precision_most; /* products can be rounded so, and in all ways before it */
     bool reference_only;          /* for tests: never a fast kernel */
     bool eager;                   /* for tests: kernels one by one, never as a graph */
+    bool separate;                /* for tests: egi_plan_fuse_step() does nothing */
     char description[192];        /* units and libraries, e.g. "avx2, oneDNN 2.6.3" */
 };
 

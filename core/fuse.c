@@ -61,8 +61,7 @@ static void fuse_activation(egi_plan *p, egi_node *node)
     node->dead = true;
 }
 
-/* Has the device a fast kernel for an operation? What it has none for stays composed. */
-static eg_status is_fast(const egi_plan *p, const egi_op *op, const void *args, bool *fast)
+eg_status egi_plan_is_fast(const egi_plan *p, const egi_op *op, const void *args, bool *fast)
 {
     egi_device *d = p->context->device;
     egi_kernel k = {.op = op, .args = args, .t = p->t, .device = d, .threads = p->context->threads};
@@ -95,7 +94,7 @@ static eg_status fuse_maxpool(egi_plan *p, egi_node *node)
         .alpha = c->alpha,
     };
     bool fast;
-    EG_TRY(is_fast(p, &egi_op_conv2d_maxpool, &both, &fast));
+    EG_TRY(egi_plan_is_fast(p, &egi_op_conv2d_maxpool, &both, &fast));
     if (!fast)
         return EG_OK;
     egi_conv2d_maxpool *args;

@@ -24,8 +24,8 @@ typedef struct egi_control {
     int64_t weights_version; /* raised whenever parameters changed: packed copies of weights are then stale */
 } egi_control;
 
-#define EGI_MAX_IN   12
-#define EGI_MAX_OUT  6
+#define EGI_MAX_IN   16
+#define EGI_MAX_OUT  14
 #define EGI_MAX_OVER 4
 
 /** Where a value field lies in the args struct, plus one so that 0 ends the list. */
@@ -53,7 +53,7 @@ typedef struct egi_op_case {
     egi_shape in[EGI_MAX_IN], out[EGI_MAX_OUT];
     uint32_t in_absent, out_absent; /* bit i: value i is EGI_NONE */
     egi_fill fill[EGI_MAX_IN];
-    int labels;       /* for EGI_FILL_LABELS and EGI_FILL_POSITIONS */
+    int labels;       /* for EGI_FILL_LABELS, EGI_FILL_ROWS and EGI_FILL_POSITIONS */
     double tolerance; /* of fast f32 kernels against the reference, relative to max|y|; 0: 1e-5 */
 } egi_op_case;
 

@@ -158,6 +158,11 @@ egi_val egi_square_of(egi_grads *grads, egi_val x);
 
 /** Forward peepholes (core/fuse.c): activation into dense and conv2d, and the like. Before egi_plan_backward(). */
 eg_status egi_plan_fuse(egi_plan *plan);
+/** Has the device a fast kernel for an operation? What it has none for stays composed. */
+EG_MUST_USE eg_status egi_plan_is_fast(const egi_plan *plan, const egi_op *op, const void *args, bool *fast);
+/** A step that is a chain of dense layers, softmax cross-entropy and their gradients becomes one mlp_step
+ * (core/fuse_step.c), where the device has a fast kernel for it. After pruning: egi_plan_compile() calls it. */
+EG_MUST_USE eg_status egi_plan_fuse_step(egi_plan *plan);
 /** The value before the softmax or sigmoid that computes `out`, and which one it was, so that a loss can take logits.
  * *head: EGI_ACT_SOFTMAX, EGI_ACT_SIGMOID or EGI_ACT_LINEAR (then *logits is `out`). Where a sigmoid cannot be taken
  * apart, *head is SIGMOID and *logits is `out`: probabilities. Before egi_plan_backward(). */

@@ -95,7 +95,7 @@ typedef struct egi_cuda_launch {
     uint16_t scratch_field; /* EGI_FIELD() of a pointer in it that is set to the plan's scratch; 0: none */
 } egi_cuda_launch;
 
-#define EGI_CUDA_ARGS_MAX 256
+#define EGI_CUDA_ARGS_MAX 768
 
 /** Adds a launch to a kernel that is being prepared: EGI_CUDA_LAUNCH(k, .name = "eg_add", .grid = {n}, .block = 256,
  *  .args = &a, .size = sizeof a). Launches run in the order in which they were added. */

@@ -25,6 +25,20 @@ static eg_status add_sum(egi_kernel *out, const egi_cuda_loss_sums *sums, int64_
                            .scratch_field = EGI_FIELD(egi_cuda_loss_sum_args, sums.partials));
 }
 
+egi_cuda_xent egi_cuda_xent_of(const egi_kernel *k, const egi_softmax_xent *a, int64_t rows, int64_t columns)
+{
+    const double smoothing = (double)a->label_smoothing;
+    return (egi_cuda_xent){.targets = egi_cuda_data(k, a->targets),
+                           .labels = egi_cuda_data(k, a->labels),
+                           .weights = egi_cuda_data(k, a->weights),
+                           .rows = rows,
+                           .columns = columns,
+                           .scale = (double)a->scale / (double)rows,
+                           .keep = (float)(1 - smoothing),
+                           .spread = (float)(smoothing / (double)columns),
+                           .hits = a->correct != EGI_NONE};
+}
+
 eg_status egi_cuda_softmax_xent(egi_device *device, egi_kernel *out)
 {
     (void)device;
@@ -33,18 +47,10 @@ eg_status egi_cuda_softmax_xent(egi_device *device, egi_kernel *out)
     const egi_softmax_xent *a = out->args;
     const int64_t rows = out->t[a->z].shape.dim[0], columns = out->t[a->z].shape.dim[1];
     const int block = rows * columns <= FEW ? ALONE : BLOCK;
-    const double smoothing = (double)a->label_smoothing;
-    const egi_cuda_xent_args args = {.z = egi_cuda_data(out, a->z),
-                                     .targets = egi_cuda_data(out, a->targets),
-                                     .labels = egi_cuda_data(out, a->labels),
-                                     .weights = egi_cuda_data(out, a->weights),
+    const egi_cuda_xent_args args = {.x = egi_cuda_xent_of(out, a, rows, columns),
+                                     .z = egi_cuda_data(out, a->z),
                                      .dz = egi_cuda_data(out, a->dz),
                                      .sums = sums_of(out, a->loss, a->correct),
-                                     .rows = rows,
-                                     .columns = columns,
-                                     .scale = (double)a->scale / (double)rows,
-                                     .keep = (float)(1 - smoothing),
-                                     .spread = (float)(smoothing / (double)columns),
                                      .lanes = egi_cuda_row_lanes(columns, block)};
     const int64_t blocks = block == ALONE ? 1 : egi_cuda_blocks(rows, block / args.lanes, MOST);
     EG_TRY(EGI_CUDA_LAUNCH(out, .name = "eg_softmax_xent", .grid = {blocks}, .block = block, .args = &args,

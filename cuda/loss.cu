@@ -5,9 +5,7 @@
 #include "core/ops/loss.h"
 #include "cuda/act.cuh"
 #include "cuda/philox.cuh"
-#include "cuda/rows.cuh"
-
-#include <math_constants.h>
+#include "cuda/xent.cuh"
 
 /* The threads' sums become the batch's or the block's. */
 __device__ __forceinline__ void finish(double loss, double correct, const egi_cuda_loss_sums &s)
@@ -39,66 +37,15 @@ extern "C" __global__ void eg_loss_sum(egi_cuda_loss_sum_args p)
 
 /* --- softmax cross-entropy ---------------------------------------------------------------------------------------- */
 
-/* In the order of these the first of the largest is the answer: no number is larger than a NaN in the first place, and
- * a NaN in another one is larger than none. */
-__device__ __forceinline__ float rank(const float *x, int64_t k)
-{
-    return !isnan(x[k]) ? x[k] : k == 0 ? CUDART_INF_F : -CUDART_INF_F;
-}
-
-__device__ __forceinline__ float largest(const float *x, int64_t n, const eg_rows &r)
-{
-    float top = -CUDART_INF_F;
-    for (int64_t k = r.lane; k < n; k += r.lanes)
-        top = fmaxf(top, rank(x, k));
-    return eg_rows_reduce(top, r.lanes, eg_max());
-}
-
-__device__ __forceinline__ int64_t first(const float *x, int64_t n, float top, const eg_rows &r)
-{
-    int64_t k = r.lane;
-    while (k < n && rank(x, k) != top)
-        k += r.lanes;
-    return eg_rows_reduce(k, r.lanes, eg_min());
-}
-
 /* A row is read from memory once, then from the cache, and it is its lanes' alone: 8 bytes an element, 12 with targets.
- * A label that is no class makes its row NaN, as in Keras. */
+ */
 extern "C" __global__ void __launch_bounds__(1024) eg_softmax_xent(egi_cuda_xent_args p)
 {
     double loss = 0, correct = 0;
-    for (eg_rows r = eg_rows_of(p.lanes); eg_rows_go(r, p.rows); r.row += r.stride) {
-        const bool is_row = r.row < p.rows;
-        const float weight = !is_row ? 0 : p.weights ? p.weights[r.row] : 1;
-        const int64_t label = is_row && p.labels ? p.labels[r.row] : 0, at = r.row * p.columns;
-        const bool counts = weight != 0 && label >= 0;
-        const int64_t n = counts ? p.columns : 0;
-        const float *z = p.z + at, *targets = p.targets ? p.targets + at : NULL;
-        const auto target = [&](int64_t k) { return p.keep * (targets ? targets[k] : k == label) + p.spread; };
-
-        const float top = largest(z, n, r);
-        float sum = 0, away = 0, total = 0;
-        for (int64_t k = r.lane; k < n; k += r.lanes) {
-            const float t = target(k);
-            sum += expf(z[k] - top);
-            away += t != 0 ? t * (top - z[k]) : 0; /* 0 log 0 is 0 */
-            total += t;
-        }
-        sum = label < p.columns ? eg_rows_reduce(sum, r.lanes, eg_sum()) : CUDART_NAN_F;
-        away = eg_rows_reduce(away, r.lanes, eg_sum());
-        total = targets ? eg_rows_reduce(total, r.lanes, eg_sum()) : 1;
-
-        const double factor = p.scale * (double)weight;
-        if (counts && r.lane == 0)
-            loss += factor * ((double)away + (double)total * (double)logf(sum));
-        if (p.sums.correct) {
-            const int64_t best = first(z, n, top, r);
-            const int64_t wanted = targets ? first(targets, n, largest(targets, n, r), r) : label;
-            correct += counts && r.lane == 0 && best == wanted && weight > 0;
-        }
-        const float share = (float)factor * total / sum;
-        for (int64_t k = r.lane; p.dz && is_row && k < p.columns; k += r.lanes)
-            p.dz[at + k] = counts ? share * expf(z[k] - top) - (float)factor * target(k) : 0;
+    for (eg_rows r = eg_rows_of(p.lanes); eg_rows_go(r, p.x.rows); r.row += r.stride) {
+        const int64_t at = r.row * p.x.columns;
+        eg_xent_row(p.x, r, p.z + at, loss, correct, p.dz && r.row < p.x.rows,
+                    [&](int64_t k, float dz) { p.dz[at + k] = dz; });
     }
     finish(loss, correct, p.sums);
 }
@@ -118,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(1024) eg_distill(egi_cuda_distill_a
         const int64_t n = counts ? p.old : 0;
         const float *z = p.z + r.row * p.columns + p.begin, *teacher = p.teacher + r.row * p.old;
 
-        const float top = largest(z, n, r), teacher_top = largest(teacher, n, r);
+        const float top = eg_xent_largest(z, n, r), teacher_top = eg_xent_largest(teacher, n, r);
         float sum = 0, teacher_sum = 0, away = 0;
         for (int64_t k = r.lane; k < n; k += r.lanes) {
             const float below = (z[k] - top) * p.cool, teacher_below = (teacher[k] - teacher_top) * p.cool;

@@ -2,7 +2,8 @@
 #ifndef EGI_CUDA_LOSS_H
 #define EGI_CUDA_LOSS_H
 
-#include "core/op.h"
+#include "core/device.h"
+#include "core/ops/loss.h"
 
 /* Where a loss and its correct go: to the scalars from a single block, else to the block's place in `partials`, which
  * eg_loss_sum adds up in the order of the blocks. */
@@ -16,16 +17,23 @@ typedef struct egi_cuda_loss_sum_args {
     int64_t blocks;
 } egi_cuda_loss_sum_args;
 
-typedef struct egi_cuda_xent_args {
-    const float *z, *targets; /* targets NULL: labels count */
+/** What the rows of a softmax cross-entropy are compared with. */
+typedef struct egi_cuda_xent {
+    const float *targets; /* NULL: labels count */
     const int32_t *labels;
     const float *weights;
-    float *dz;
-    egi_cuda_loss_sums sums;
     int64_t rows, columns;
     double scale;       /* of every row's loss */
     float keep, spread; /* target = keep * raw + spread */
-    int32_t lanes;      /* threads that share a row */
+    int32_t hits;       /* are correct answers counted? */
+} egi_cuda_xent;
+
+typedef struct egi_cuda_xent_args {
+    egi_cuda_xent x;
+    const float *z;
+    float *dz;
+    egi_cuda_loss_sums sums;
+    int32_t lanes; /* threads that share a row */
 } egi_cuda_xent_args;
 
 typedef struct egi_cuda_pointwise_args {
@@ -59,5 +67,8 @@ typedef struct egi_cuda_fisher_args {
     int32_t head, mode; /* egi_fisher_head, egi_fisher_mode */
     int32_t lanes;      /* threads that share a row; softmax only */
 } egi_cuda_fisher_args;
+
+/** What `a`, a loss over rows x columns, compares with; z, dz and loss of it are not looked at. */
+egi_cuda_xent egi_cuda_xent_of(const egi_kernel *k, const egi_softmax_xent *a, int64_t rows, int64_t columns);
 
 #endif

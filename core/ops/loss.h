@@ -36,7 +36,8 @@ typedef struct egi_pointwise_loss {
 #define EGI_RECORD_MOST 8
 
 /** What steps found, for the host to read when it comes to it: row (control.step modulo the rows) of `ring` gets x[i]
- * in column first + i. x: scalars; EGI_NONE: the column stays as it is  ring: (rows, columns), in place. */
+ * in column first + i. x: scalars; EGI_NONE: the column stays as it is  ring: (rows, columns), in place; columns are in
+ * groups of EGI_RECORD_MOST. */
 typedef struct egi_record {
     egi_val x[EGI_RECORD_MOST], ring;
     int64_t first;

@@ -7,6 +7,7 @@
 #include "core/ops/data.h"
 #include "core/ops/dense.h"
 #include "core/ops/loss.h"
+#include "core/ops/mlp.h"
 #include "core/ops/pointwise.h"
 #include "core/ops/pool.h"
 #include "core/ops/update.h"

@@ -5,9 +5,10 @@ static eg_status check(const egi_plan *p, const void *args)
 {
     const egi_record *a = args;
     EG_TRY(egi_check_rank(p, "ring", a->ring, 2));
-    if (a->first < 0 || a->first + EGI_RECORD_MOST > egi_dim(p, a->ring, 1))
-        return egi_fail(EG_ERR_SHAPE, "ring: wanted %d columns from %lld on, found %lld", EGI_RECORD_MOST,
-                        (long long)a->first, (long long)egi_dim(p, a->ring, 1));
+    const int64_t columns = egi_dim(p, a->ring, 1);
+    if (a->first < 0 || a->first % EGI_RECORD_MOST || columns % EGI_RECORD_MOST || a->first >= columns)
+        return egi_fail(EG_ERR_SHAPE, "ring: wanted columns in groups of %d and one at %lld, found %lld columns",
+                        EGI_RECORD_MOST, (long long)a->first, (long long)columns);
     for (int i = 0; i < EGI_RECORD_MOST; i++)
         EG_TRY(egi_check_may(p, "x", a->x[i], egi_dtype_of(p, a->ring), EGI_SCALAR));
     return EG_OK;
@@ -33,7 +34,7 @@ static double bytes(const void *args, const egi_tensor *t, double all)
 /* All eight, one alone, none but the last, in a ring of more columns. */
 static const egi_op_case cases[] = {
     {.args = &(const egi_record){.first = 0},
-     .in = {{.rank = 0},
+     .in = {EGI_STATIC_SHAPE(5, 8),
             {.rank = 0},
             {.rank = 0},
             {.rank = 0},
@@ -41,24 +42,24 @@ static const egi_op_case cases[] = {
             {.rank = 0},
             {.rank = 0},
             {.rank = 0},
-            EGI_STATIC_SHAPE(5, 8)},
+            {.rank = 0}},
      .out = {EGI_STATIC_SHAPE(5, 8)}},
     {.args = &(const egi_record){.first = 0},
-     .in = {[0] = {.rank = 0}, [8] = EGI_STATIC_SHAPE(1, 8)},
-     .in_absent = 0xfe,
+     .in = {EGI_STATIC_SHAPE(1, 8), {.rank = 0}},
+     .in_absent = 0x1fc,
      .out = {EGI_STATIC_SHAPE(1, 8)}},
-    {.args = &(const egi_record){.first = 3},
-     .in = {[7] = {.rank = 0}, [8] = EGI_STATIC_SHAPE(3, 13)},
-     .in_absent = 0x7f,
-     .out = {EGI_STATIC_SHAPE(3, 13)}},
+    {.args = &(const egi_record){.first = 8},
+     .in = {[0] = EGI_STATIC_SHAPE(3, 24), [8] = {.rank = 0}},
+     .in_absent = 0xfe,
+     .out = {EGI_STATIC_SHAPE(3, 24)}},
 };
 
 const egi_op egi_op_record = {
     .name = "record",
     .size = sizeof(egi_record),
-    .in = {EGI_FIELD(egi_record, x[0]), EGI_FIELD(egi_record, x[1]), EGI_FIELD(egi_record, x[2]),
-           EGI_FIELD(egi_record, x[3]), EGI_FIELD(egi_record, x[4]), EGI_FIELD(egi_record, x[5]),
-           EGI_FIELD(egi_record, x[6]), EGI_FIELD(egi_record, x[7]), EGI_FIELD(egi_record, ring)},
+    .in = {EGI_FIELD(egi_record, ring), EGI_FIELD(egi_record, x[0]), EGI_FIELD(egi_record, x[1]),
+           EGI_FIELD(egi_record, x[2]), EGI_FIELD(egi_record, x[3]), EGI_FIELD(egi_record, x[4]),
+           EGI_FIELD(egi_record, x[5]), EGI_FIELD(egi_record, x[6]), EGI_FIELD(egi_record, x[7])},
     .out = {EGI_FIELD(egi_record, ring)},
     .check = check,
     .reference = reference,

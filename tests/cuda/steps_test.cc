@@ -1,6 +1,8 @@
 // Training on device cuda equals training on the cpu; a graph equals its kernels one by one.
 #include "tests/finetune/world.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "core/mirror.h"
 #include "core/ops/ops.h"
@@ -24,15 +26,33 @@ const char kDense[] = R"([
     {"class_name":"Dense","config":{"name":"second","units":17,"activation":"tanh"}},
     {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
 
+const char kMnist[] = R"([
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"hidden","units":100,"activation":"relu"}},
+    {"class_name":"Dense","config":{"name":"second","units":100,"activation":"relu"}},
+    {"class_name":"Dense","config":{"name":"head","units":10,"activation":"softmax"}}])";
+const char kDropout[] = R"([
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"hidden","units":32,"activation":"relu"}},
+    {"class_name":"Dropout","config":{"name":"drop","rate":0.25}},
+    {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
+const char kWide[] = R"([
+    {"class_name":"Flatten","config":{"name":"flat"}},
+    {"class_name":"Dense","config":{"name":"hidden","units":257,"activation":"relu"}},
+    {"class_name":"Dense","config":{"name":"head","units":5,"activation":"softmax"}}])";
+
 struct Kind {
     const char *layers;
     bool anchor, rehearsal;
+    const char *name;
+    std::vector<int64_t> input{8, 8, 3};
 };
 
 // Losses of ten steps, and the weights at their end.
 struct Trained {
     std::vector<double> losses;
     std::vector<unsigned char> weights;
+    std::vector<std::string> ops; // of a step, and where a profile puts them
 };
 
 void arena_of(void **out, const Model &model, double value)
@@ -79,6 +99,7 @@ struct How {
     Ask ask = Ask::Each;
     egi_resident_mode resident = EGI_RESIDENT_ON;
     egi_augment augment = {};
+    bool separate = false; // no operation for a whole step
 };
 
 // Data sets whose examples are put together by the steps themselves.
@@ -121,18 +142,43 @@ int64_t launches(const Context &context)
     return n;
 }
 
+// A further step, profiled.
+void name_ops(Trained &out, egi_trainer *trainer, const Context &context)
+{
+    egi_laps laps{};
+    eg_profile *profile = nullptr;
+    const egi_item items[12] = {};
+    egi_step_result r{};
+    ASSERT_OK(egi_trainer_measure(trainer, &laps));
+    ASSERT_OK(egi_trainer_step(trainer, items, 12, 0.01, 0.5, &r));
+    ASSERT_OK(egi_profile_create(&profile, context.c, true));
+    ASSERT_OK(egi_trainer_profile(trainer, profile));
+    for (int64_t i = 0; i < profile->n_rows; i++) {
+        const eg_profile_row &row = profile->rows[i];
+        out.ops.push_back(std::string(row.op) + " " + row.layer + " " + eg_phase_name(row.phase));
+    }
+    eg_profile_free(profile);
+}
+
 void train(Trained &out, const How &how, const Kind &kind)
 {
     Context context(1, nullptr, how.device);
     ASSERT_STREQ(how.device, eg_context_device(context.c));
     context.c->device->eager = how.eager;
+    context.c->device->separate = how.separate;
     Model model;
     Dataset data[2];
-    Model::chain(model, context.c, EGI_F32, EGI_SHAPE(8, 8, 3), kind.layers);
+    egi_shape input{};
+    int64_t each = 1;
+    for (const int64_t n : kind.input) {
+        input.dim[input.rank++] = n;
+        each *= n;
+    }
+    Model::chain(model, context.c, EGI_F32, input, kind.layers);
     ASSERT_NE(nullptr, model.m);
     egi_source sources[2]{};
     for (uint32_t s = 0; s < 2; s++) {
-        data[s].make(context.c, normal(40 * 8 * 8 * 3, 10 + s), {8, 8, 3}, labels(40, 5, 20 + s));
+        data[s].make(context.c, normal(40 * each, 10 + s), kind.input, labels(40, 5, 20 + s));
         sources[s].data = data[s].d;
     }
     Config config(context.c);
@@ -165,6 +211,7 @@ void train(Trained &out, const How &how, const Kind &kind)
         EXPECT_EQ(how.resident == EGI_RESIDENT_OFF ? 0 : o.n_sources, gathers(trainer));
     }
     out.weights = model.bytes();
+    name_ops(out, trainer, context);
     egi_trainer_free(trainer);
     egi_free(context.c, anchor);
     egi_free(context.c, omega);
@@ -224,14 +271,43 @@ TEST_P(Steps, OfResidentDataAreThoseOfBatches)
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Steps,
-                         ::testing::Values(Kind{kDense, false, false}, Kind{kDense, true, true},
-                                           Kind{kConv, false, false}, Kind{kConv, true, false},
-                                           Kind{kConv, false, true}, Kind{kConv, true, true}),
-                         [](const auto &info) {
-                             const Kind &k = info.param;
-                             return std::string(k.layers == kDense ? "dense" : "conv") + (k.anchor ? "_anchor" : "") +
-                                    (k.rehearsal ? "_rehearsal" : "");
-                         });
+                         ::testing::Values(Kind{kDense, false, false, "dense"},
+                                           Kind{kDense, true, true, "dense_anchor_rehearsal"},
+                                           Kind{kMnist, false, false, "mnist", {28, 28, 1}},
+                                           Kind{kConv, false, false, "conv"}, Kind{kConv, true, false, "conv_anchor"},
+                                           Kind{kConv, false, true, "conv_rehearsal"},
+                                           Kind{kConv, true, true, "conv_anchor_rehearsal"}),
+                         [](const auto &info) { return std::string(info.param.name); });
+
+// Networks of dense layers alone have one operation beside the update's; in a profile it is of no layer. A step that
+// is one operation is the same step.
+TEST(WholeSteps, AreThoseOfSeparateOperations)
+{
+    std::vector<std::string> ops{"gather  forward", "mlp_step  forward", "update_norm  update", "adam  update",
+                                 "record  update"};
+    for (const Kind &kind : {Kind{kDense, false, false, "dense"}, Kind{kDense, true, true, "dense_anchor_rehearsal"},
+                             Kind{kMnist, false, false, "mnist", {28, 28, 1}}}) {
+        Trained whole, separate;
+        train(whole, {"cuda"}, kind);
+        How how{"cuda"};
+        how.separate = true;
+        train(separate, how, kind);
+        EXPECT_EQ(ops, whole.ops) << kind.name;
+        EXPECT_LT(12u, separate.ops.size()) << kind.name;
+        for (size_t i = 0; i < 10; i++)
+            EXPECT_NEAR(separate.losses[i], whole.losses[i], 1e-4 * separate.losses[i]) << kind.name << ", step " << i;
+    }
+}
+
+TEST(WholeSteps, AreNotMadeOfOtherNetworks)
+{
+    for (const char *layers : {kDropout, kWide, kConv}) {
+        Trained t;
+        train(t, {"cuda"}, {layers, false, false, ""});
+        EXPECT_LT(6u, t.ops.size()) << layers;
+        EXPECT_EQ(0, std::count(t.ops.begin(), t.ops.end(), "mlp_step  forward")) << layers;
+    }
+}
 
 cudaError_t little_memory(size_t *free_bytes, size_t *total)
 {

@@ -91,7 +91,9 @@ struct Value {
 egi_dtype dtype_of(const egi_op *op, bool in, int i, egi_fill fill)
 {
     if (in)
-        return fill == EGI_FILL_LABELS ? EGI_I32 : fill == EGI_FILL_POSITIONS ? EGI_U8 : EGI_F32;
+        return fill == EGI_FILL_LABELS || fill == EGI_FILL_ROWS ? EGI_I32
+               : fill == EGI_FILL_POSITIONS                     ? EGI_U8
+                                                                : EGI_F32;
     return (op == &egi_op_maxpool || op == &egi_op_conv2d_maxpool) && i == 1 ? EGI_U8 : EGI_F32;
 }
 
@@ -131,6 +133,8 @@ void fill(egi_tensor *t, egi_fill how, int labels, uint32_t seed)
             x = 0.01 + 0.98 * egi_rng_uniform(&r);
         else if (how == EGI_FILL_LABELS || how == EGI_FILL_POSITIONS)
             x = (double)egi_rng_below(&r, (uint64_t)std::max(labels, 1));
+        else if (how == EGI_FILL_ROWS)
+            x = (double)egi_rng_below(&r, (uint64_t)labels + 1) - 1;
         else if (how == EGI_FILL_ONEHOT)
             x = i % t->shape.dim[t->shape.rank - 1] == 0;
         egi_set(t, i, x);

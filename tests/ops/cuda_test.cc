@@ -116,6 +116,14 @@ TEST_F(Cuda, FewBlocks)
                 expect_close(k, 1);
 }
 
+// Eight rows a block, where they fit into shared memory; else four.
+TEST_F(Cuda, StepsOfEightRows)
+{
+    for (const Case &k : all_cases())
+        if (k.op == &egi_op_mlp_step)
+            expect_close(k, 1);
+}
+
 } // namespace
 
 // Nothing falls back to the host: a kernel serves every case of every operation.

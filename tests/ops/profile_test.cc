@@ -128,6 +128,14 @@ TEST(Profile, CountsProductsByHand)
     q.fw = v.add({3, 3, 2, 5});
     q.g = geometry(1, 0);
     EXPECT_EQ(2 * 3 * 16 * 5 * 18 + 2 * 3 * 90, v.flops(egi_op_conv2d_square, q));
+
+    // Forward and dw of both layers, and the gradient between them.
+    egi_mlp_step m = {};
+    m.layers = 2;
+    m.x = v.add({9, 20});
+    m.w[0] = v.add({20, 6});
+    m.w[1] = v.add({6, 4});
+    EXPECT_EQ(2 * 9 * (2 * 20 * 6 + 3 * 6 * 4), v.flops(egi_op_mlp_step, m));
 }
 
 TEST(Profile, CountsBytesOfWhatIsTouched)
@@ -159,7 +167,7 @@ TEST(Profile, OnlyProductsHaveFlops)
         if ((*op)->flops)
             with.insert((*op)->name);
     EXPECT_EQ((std::set<std::string>{"dense", "gemm", "conv2d", "conv2d_maxpool", "conv2d_dx", "conv2d_dw",
-                                     "conv2d_square", "square_gemm"}),
+                                     "conv2d_square", "square_gemm", "mlp_step", "dot"}),
               with);
 }
 
