@@ -54,7 +54,8 @@ __device__ __forceinline__ void eg_xent_row(const egi_cuda_xent &p, const eg_row
         away += t != 0 ? t * (top - z[k]) : 0; /* 0 log 0 is 0 */
         total += t;
     }
-    sum = label < p.columns ? eg_rows_reduce(sum, r.lanes, eg_sum()) : CUDART_NAN_F;
+    sum = eg_rows_reduce(sum, r.lanes, eg_sum());
+    sum = label < p.columns ? sum : CUDART_NAN_F; /* afterwards: other rows of the warp reduce too */
     away = eg_rows_reduce(away, r.lanes, eg_sum());
     total = targets ? eg_rows_reduce(total, r.lanes, eg_sum()) : 1;
 

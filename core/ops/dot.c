@@ -24,11 +24,6 @@ static void reference(const void *args, const egi_tensor *t, const egi_control *
     egi_set(&t[a->sums], 1, yy);
 }
 
-static double flops(const void *args, const egi_tensor *t)
-{
-    return 4 * (double)egi_count(&t[((const egi_dot *)args)->x]);
-}
-
 #define CASE(n)                                                                                                       \
     {                                                                                                                 \
         .args = &(const egi_dot){0}, .in = {EGI_STATIC_SHAPE(n), EGI_STATIC_SHAPE(n)}, .out = { EGI_STATIC_SHAPE(2) } \
@@ -42,6 +37,5 @@ const egi_op egi_op_dot = {
     .out = {EGI_FIELD(egi_dot, sums)},
     .check = check,
     .reference = reference,
-    .flops = flops,
     EGI_CASES(cases),
 };

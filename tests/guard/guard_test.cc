@@ -88,13 +88,16 @@ struct Value {
     egi_fill fill;
 };
 
-egi_dtype dtype_of(const egi_op *op, bool in, int i, egi_fill fill)
+egi_dtype dtype_of(const egi_op *op, uint16_t field, egi_fill fill)
 {
-    if (in)
-        return fill == EGI_FILL_LABELS || fill == EGI_FILL_ROWS ? EGI_I32
-               : fill == EGI_FILL_POSITIONS                     ? EGI_U8
-                                                                : EGI_F32;
-    return (op == &egi_op_maxpool || op == &egi_op_conv2d_maxpool) && i == 1 ? EGI_U8 : EGI_F32;
+    if (fill == EGI_FILL_LABELS || fill == EGI_FILL_ROWS || op == &egi_op_gather_labels)
+        return EGI_I32;
+    if ((op == &egi_op_dot && field == EGI_FIELD(egi_dot, sums)) ||
+        (op == &egi_op_agem_project && field == EGI_FIELD(egi_agem_project, sums)))
+        return EGI_F64;
+    const bool winners = (op == &egi_op_maxpool && field == EGI_FIELD(egi_maxpool, index)) ||
+                         (op == &egi_op_conv2d_maxpool && field == EGI_FIELD(egi_conv2d_maxpool, index));
+    return fill == EGI_FILL_POSITIONS || fill == EGI_FILL_BYTES || winners ? EGI_U8 : EGI_F32;
 }
 
 // Numbers the values of a case and writes the numbers into its args.
@@ -106,7 +109,7 @@ std::vector<Value> values_of(const egi_op *op, const egi_op_case &k, std::vector
             continue;
         const egi_val v = (egi_val)all.size() + 1;
         *egi_arg_ref(args->data(), op->in[i]) = v;
-        all.push_back({v, {nullptr, dtype_of(op, true, i, k.fill[i]), k.in[i]}, true, false, k.fill[i]});
+        all.push_back({v, {nullptr, dtype_of(op, op->in[i], k.fill[i]), k.in[i]}, true, false, k.fill[i]});
     }
     for (int i = 0; op->out[i]; i++) {
         if (k.out_absent >> i & 1)
@@ -117,7 +120,8 @@ std::vector<Value> values_of(const egi_op *op, const egi_op_case &k, std::vector
             continue;
         }
         *v = (egi_val)all.size() + 1;
-        all.push_back({*v, {nullptr, dtype_of(op, false, i, EGI_FILL_NORMAL), k.out[i]}, false, true, EGI_FILL_NORMAL});
+        all.push_back(
+            {*v, {nullptr, dtype_of(op, op->out[i], EGI_FILL_NORMAL), k.out[i]}, false, true, EGI_FILL_NORMAL});
     }
     return all;
 }
@@ -133,8 +137,12 @@ void fill(egi_tensor *t, egi_fill how, int labels, uint32_t seed)
             x = 0.01 + 0.98 * egi_rng_uniform(&r);
         else if (how == EGI_FILL_LABELS || how == EGI_FILL_POSITIONS)
             x = (double)egi_rng_below(&r, (uint64_t)std::max(labels, 1));
+        else if (how == EGI_FILL_BYTES)
+            x = (double)egi_rng_below(&r, 256);
         else if (how == EGI_FILL_ROWS)
             x = (double)egi_rng_below(&r, (uint64_t)labels + 1) - 1;
+        else if (how == EGI_FILL_NEGATIVE)
+            x = -0.5 - egi_rng_uniform(&r);
         else if (how == EGI_FILL_ONEHOT)
             x = i % t->shape.dim[t->shape.rank - 1] == 0;
         egi_set(t, i, x);

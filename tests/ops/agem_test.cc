@@ -1,6 +1,7 @@
 // A-GEM: sums and projection one after the other, in place, against the formula in double.
 #include "harness.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace ops;
@@ -25,25 +26,36 @@ double dot(const std::vector<float> &x, const std::vector<float> &y)
     return sum;
 }
 
-// What g becomes.
-std::vector<float> projected(std::vector<float> g, std::vector<float> ref, bool reference)
+// What g becomes. Both lie in one arena, g behind `before` floats.
+std::vector<float> projected(const std::vector<float> &g, const std::vector<float> &ref, bool reference,
+                             int64_t before = 0)
 {
     Context c(reference);
     egi_plan *plan = nullptr;
+    float *arena = nullptr;
     const int64_t n = (int64_t)g.size();
+    EXPECT_OK(egi_mirror_alloc(&arena, c.c, before + 2 * n + 1, sizeof *arena));
+    std::copy(g.begin(), g.end(), arena + before);
+    std::copy(ref.begin(), ref.end(), arena + before + n);
+    arena[before + 2 * n] = 77;
     EXPECT_OK(egi_plan_create(&plan, c.c, 1, EGI_F32, true));
     egi_dot sums = {};
     egi_agem_project project = {};
-    sums.x = project.g = project.y = egi_plan_bind(plan, EGI_F32, EGI_SHAPE(n), g.data());
-    sums.y = project.ref = egi_plan_bind(plan, EGI_F32, EGI_SHAPE(n), ref.data());
+    sums.x = project.g = project.y = egi_plan_bind(plan, EGI_F32, EGI_SHAPE(n), arena + before);
+    sums.y = project.ref = egi_plan_bind(plan, EGI_F32, EGI_SHAPE(n), arena + before + n);
     sums.sums = project.sums = egi_temp_of(plan, EGI_F64, EGI_SHAPE(2));
     const egi_control step = control();
     EXPECT_OK(egi_plan_emit(plan, &egi_op_dot, &sums));
     EXPECT_OK(egi_plan_emit(plan, &egi_op_agem_project, &project));
     EXPECT_OK(egi_plan_compile(plan));
     EXPECT_OK(egi_plan_run(plan, &step));
+    EXPECT_OK(egi_host_reads(c.c, arena));
+    EXPECT_EQ(77, arena[before + 2 * n]);
+    EXPECT_TRUE(std::equal(ref.begin(), ref.end(), arena + before + n) || std::isnan(ref[0]));
+    const std::vector<float> found(arena + before, arena + before + n);
     egi_plan_free(plan);
-    return g;
+    egi_free(c.c, arena);
+    return found;
 }
 
 class Agem : public ::testing::TestWithParam<bool>
@@ -65,6 +77,22 @@ TEST_P(Agem, ConflictingGradientsEndAtARightAngle)
         for (size_t i = 0; i < y.size(); i++) // rounding to float
             ASSERT_NEAR((double)g[i] - share * (double)ref[i], (double)y[i], 1e-6) << n << ", " << i;
         EXPECT_NEAR(0, dot(y, ref), 1e-6 * dot(ref, ref)) << n;
+    }
+}
+
+// Where no vectors can be read, and where g begins aligned and ref does not.
+TEST_P(Agem, AnywhereInTheArena)
+{
+    const std::vector<float> g = normal(1027, 1);
+    std::vector<float> ref = normal(1027, 2);
+    if (dot(g, ref) > 0)
+        for (float &v : ref)
+            v = -v;
+    const std::vector<float> y = projected(g, ref, GetParam(), 4);
+    for (const int64_t before : {1, 2, 3}) {
+        const std::vector<float> z = projected(g, ref, GetParam(), before);
+        for (size_t i = 0; i < y.size(); i++)
+            ASSERT_NEAR(y[i], z[i], 1e-6) << before << ", " << i;
     }
 }
 

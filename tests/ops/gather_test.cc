@@ -94,6 +94,47 @@ TEST(Gather, AnIndexThatIsNoExampleGivesZeros)
     }
 }
 
+// Examples of bytes or floats that begin anywhere in memory: whether four at once can be read changes no bit.
+void expect_anywhere(egi_dtype dtype)
+{
+    const int64_t n = 6, size = 20, room = 16, width = (int64_t)egi_dtype_size(dtype);
+    Context c;
+    char *memory = nullptr;
+    std::vector<float> wanted;
+    int32_t index[] = {5, 0, 3, -1, 2};
+    ASSERT_OK(egi_mirror_alloc(&memory, c.c, n * size + room, (size_t)width));
+    for (int64_t before : {0, 1, 2, 3, 4, 6}) {
+        egi_plan *plan = nullptr;
+        std::vector<float> y(5 * (size_t)size, -1.0f);
+        ASSERT_OK(egi_host_writes(c.c, memory));
+        const egi_tensor x = {memory + before * width, dtype, EGI_SHAPE(n, size)};
+        for (int64_t i = 0; i < n * size; i++)
+            egi_set(&x, i, (double)(i * 37 % 251));
+        ASSERT_OK(egi_plan_create(&plan, c.c, 5, EGI_F32, true));
+        egi_gather a = {};
+        a.affine = plain();
+        a.affine.by[0] = 255;
+        a.x = egi_plan_bind(plan, dtype, x.shape, x.data);
+        a.index = egi_plan_bind(plan, EGI_I32, EGI_SHAPE(5), index);
+        a.y = egi_plan_bind(plan, EGI_F32, EGI_SHAPE(5, size), y.data());
+        const egi_control step = control();
+        ASSERT_OK(egi_plan_emit(plan, &egi_op_gather, &a));
+        ASSERT_OK(egi_plan_compile(plan));
+        ASSERT_OK(egi_plan_run(plan, &step));
+        egi_plan_free(plan);
+        wanted = before ? wanted : y;
+        EXPECT_EQ(wanted, y) << before;
+        EXPECT_EQ((float)(5 * size * 37 % 251) / 255.0f, y[0]);
+    }
+    egi_free(c.c, memory);
+}
+
+TEST(Gather, ExamplesMayBeginAnywhere)
+{
+    expect_anywhere(EGI_U8);
+    expect_anywhere(EGI_F32);
+}
+
 TEST(Gather, AFlippedImageIsTheImageOrItsMirror)
 {
     const std::vector<float> as_it_is = {1, 2, 3, 4, 5, 6}, mirrored = {3, 2, 1, 6, 5, 4};

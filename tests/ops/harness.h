@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "core/cpu/cpu.h"
+#include "core/mirror.h"
 #include "core/ops/ops.h"
 #include "core/plan.h"
 #include "core/rng.h"
