@@ -49,6 +49,13 @@ static inline egi_cuda *egi_cuda_of(const egi_kernel *k)
 /** EG_OK, or the failure as a status with a message: "cuda: <what>: <the runtime's text>". */
 EG_MUST_USE eg_status egi_cuda_check(egi_cuda *cuda, cudaError_t error, const char *what);
 
+/** A library of NVIDIA's by its file's name: where the loader looks, then in CUDA's usual folders. NULL: it is not
+ * there.
+ */
+void *egi_cuda_open(const char *name);
+/** Sets *function, a pointer to a function, or returns false. */
+bool egi_cuda_symbol(void *library, const char *name, void *function);
+
 /** Finds libcudart and its functions. Errors: DEVICE, saying what is missing. */
 EG_MUST_USE eg_status egi_cuda_load(egi_cuda *cuda);
 void egi_cuda_unload(egi_cuda *cuda);
@@ -76,6 +83,14 @@ typedef struct egi_cuda_launch {
  *  .args = &a, .size = sizeof a). Launches run in the order in which they were added. */
 #define EGI_CUDA_LAUNCH(k, ...) egi_cuda_launch_add((k), &(egi_cuda_launch){__VA_ARGS__})
 EG_MUST_USE eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *launch);
+
+/** A call into a library as a step of a prepared operation, between launches. It may be captured into a graph. */
+typedef struct egi_cuda_call {
+    eg_status (*run)(egi_cuda *cuda, void *state, void *scratch); /* allocates at its first run at most */
+    void (*release)(egi_cuda *cuda, void *state);
+    void *state; /* the kernel's from now on, also where adding fails */
+} egi_cuda_call;
+EG_MUST_USE eg_status egi_cuda_call_add(egi_kernel *k, const egi_cuda_call *call);
 
 /** Copies a host's table to device memory that lives as long as the kernel that is being prepared. At most one. */
 EG_MUST_USE eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t bytes);

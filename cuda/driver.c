@@ -2,15 +2,25 @@
 #include "cuda/cuda.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <string.h>
 
-static const char *const names[] = {"libcudart.so.13", "/usr/local/cuda/lib64/libcudart.so.13",
-                                    "/usr/local/cuda-13.0/lib64/libcudart.so.13", NULL};
+void *egi_cuda_open(const char *name)
+{
+    static const char *const folders[] = {"", "/usr/local/cuda/lib64/", "/usr/local/cuda-13.0/lib64/", NULL};
+    void *library = NULL;
+    char path[128];
+    for (const char *const *folder = folders; *folder && !library; folder++) {
+        snprintf(path, sizeof path, "%s%s", *folder, name);
+        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
+    return library;
+}
 
 /* ISO C knows no conversion of dlsym()'s pointer to one of a function. */
-static bool find(void *runtime, const char *name, void *function)
+bool egi_cuda_symbol(void *library, const char *name, void *function)
 {
-    void *address = dlsym(runtime, name);
+    void *address = dlsym(library, name);
     memcpy(function, &address, sizeof address);
     return address != NULL;
 }
@@ -19,8 +29,8 @@ static eg_status find_all(egi_cuda *c)
 {
 #define EG_TEXT_OF(name)  EG_TEXT_OF_(name)
 #define EG_TEXT_OF_(name) #name
-#define EG_CUDART(name)                                    \
-    if (!find(c->runtime, EG_TEXT_OF(name), &c->api.name)) \
+#define EG_CUDART(name)                                               \
+    if (!egi_cuda_symbol(c->runtime, EG_TEXT_OF(name), &c->api.name)) \
         return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 has no %s: another version?", EG_TEXT_OF(name));
 #include "cuda/runtime.def"
 #undef EG_CUDART
@@ -29,8 +39,7 @@ static eg_status find_all(egi_cuda *c)
 
 eg_status egi_cuda_load(egi_cuda *c)
 {
-    for (const char *const *name = names; *name && !c->runtime; name++)
-        c->runtime = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
+    c->runtime = egi_cuda_open("libcudart.so.13");
     if (!c->runtime)
         return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 was not found; install CUDA 13's runtime, or name its "
                                        "folder in LD_LIBRARY_PATH");

@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-#define LAUNCHES_MAX 6
+#define LAUNCHES_MAX 8
 
 typedef struct launch {
+    egi_cuda_call call; /* `run` is set: this instead of a kernel */
     cudaKernel_t function;
     dim3 grid;
     unsigned block;
@@ -29,25 +30,33 @@ static void release_state(egi_device *device, egi_kernel *k)
 
 static void release_launches(egi_device *device, egi_kernel *k)
 {
-    device->type->release(device, ((launches *)k->state)->table);
+    launches *all = k->state;
+    for (int i = 0; i < all->n; i++)
+        if (all->list[i].call.run)
+            all->list[i].call.release((egi_cuda *)device, all->list[i].call.state);
+    device->type->release(device, all->table);
     release_state(device, k);
+}
+
+static eg_status run_launch(egi_cuda *c, const egi_kernel *k, launch *l)
+{
+    void *args[] = {l->args};
+    if (l->call.run)
+        return l->call.run(c, l->call.state, k->scratch);
+    if (l->scratch_field)
+        memcpy(l->args + l->scratch_field - 1, &k->scratch, sizeof k->scratch);
+    return egi_cuda_check(
+        c,
+        c->api.cudaLaunchKernel((const void *)l->function, l->grid, (dim3){l->block, 1, 1}, args, l->shared, c->stream),
+        k->op->name);
 }
 
 static eg_status run_launches(const egi_kernel *k, const egi_control *control)
 {
     (void)control; /* kernels read the device's copy */
-    egi_cuda *c = egi_cuda_of(k);
     launches *all = k->state;
-    for (int i = 0; i < all->n; i++) {
-        launch *l = &all->list[i];
-        void *args[] = {l->args};
-        if (l->scratch_field)
-            memcpy(l->args + l->scratch_field - 1, &k->scratch, sizeof k->scratch);
-        EG_TRY(egi_cuda_check(c,
-                              c->api.cudaLaunchKernel((const void *)l->function, l->grid, (dim3){l->block, 1, 1}, args,
-                                                      l->shared, c->stream),
-                              k->op->name));
-    }
+    for (int i = 0; i < all->n; i++)
+        EG_TRY(run_launch(egi_cuda_of(k), k, &all->list[i]));
     return EG_OK;
 }
 
@@ -99,6 +108,20 @@ eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)
                   .scratch_field = what->scratch_field};
     memcpy(l->args, what->args, what->size);
     return egi_cuda_find(egi_cuda_of(k), what->name, &l->function);
+}
+
+eg_status egi_cuda_call_add(egi_kernel *k, const egi_cuda_call *call)
+{
+    eg_status status = make_state(k);
+    launches *all = k->state;
+    if (status == EG_OK && all->n == LAUNCHES_MAX)
+        status = egi_fail(EG_ERR_INTERNAL, "cuda: %s: too many launches", k->op->name);
+    if (status != EG_OK) {
+        call->release(egi_cuda_of(k), call->state);
+        return status;
+    }
+    all->list[all->n++] = (launch){.call = *call};
+    return EG_OK;
 }
 
 bool egi_cuda_is_f32(const egi_kernel *k)
