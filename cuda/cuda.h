@@ -25,10 +25,13 @@ typedef struct egi_cuda_graph {
     cudaGraphExec_t exec; /* NULL: not captured yet */
 } egi_cuda_graph;
 
+typedef struct egi_cudnn egi_cudnn;
+
 typedef struct egi_cuda {
     egi_device base;
     egi_cudart api;
-    void *runtime; /* the loaded libcudart */
+    egi_cudnn *cudnn; /* NULL: there is none; cuda/cudnn_graph.h */
+    void *runtime;    /* the loaded libcudart */
     cudaLibrary_t families[EGI_CUDA_FAMILIES];
     int n_families;
     cudaStream_t stream;
@@ -59,6 +62,22 @@ bool egi_cuda_symbol(void *library, const char *name, void *function);
 /** Finds libcudart and its functions. Errors: DEVICE, saying what is missing. */
 EG_MUST_USE eg_status egi_cuda_load(egi_cuda *cuda);
 void egi_cuda_unload(egi_cuda *cuda);
+
+/** Loads cuDNN where there is one for a real device. Returns what of it the device's description says. */
+#ifdef EG_WITH_CUDNN
+const char *egi_cudnn_open(egi_cuda *cuda, char *text, size_t room);
+void egi_cudnn_close(egi_cuda *cuda);
+#else
+static inline const char *egi_cudnn_open(egi_cuda *cuda, char *text, size_t room)
+{
+    (void)cuda, (void)text, (void)room;
+    return "no cuDNN";
+}
+static inline void egi_cudnn_close(egi_cuda *cuda)
+{
+    (void)cuda;
+}
+#endif
 
 /** A kernel of the library's images by its name. Errors: INTERNAL. */
 EG_MUST_USE eg_status egi_cuda_find(egi_cuda *cuda, const char *name, cudaKernel_t *out);
@@ -94,6 +113,9 @@ EG_MUST_USE eg_status egi_cuda_call_add(egi_kernel *k, const egi_cuda_call *call
 
 /** Copies a host's table to device memory that lives as long as the kernel that is being prepared. At most one. */
 EG_MUST_USE eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t bytes);
+
+/** Adds the launches of y = the sum of x over all but its last dimension; its parts lie where scratch begins. */
+EG_MUST_USE eg_status egi_cuda_column_sum_add(egi_kernel *k, egi_val x, egi_val y);
 
 /** Every value is of f32, i32 or u8: what kernels are written for. */
 bool egi_cuda_is_f32(const egi_kernel *k);

@@ -122,6 +122,7 @@ static void destroy(egi_device *device)
     egi_cuda *c = (egi_cuda *)device;
     for (int i = 0; i < c->n_families; i++)
         c->api.cudaLibraryUnload(c->families[i]);
+    egi_cudnn_close(c);
     if (c->control)
         c->api.cudaFree(c->control);
     if (c->stream)
@@ -159,6 +160,7 @@ static eg_status begin(egi_cuda *c, int index)
 {
     struct cudaDeviceProp prop;
     int runtime = 0, driver = 0;
+    char cudnn[16];
     EG_TRY(egi_cuda_load(c));
     EG_TRY(choose(c, index));
     EG_TRY(egi_cuda_check(c, c->api.cudaGetDeviceProperties(&prop, index), "device"));
@@ -171,9 +173,10 @@ static eg_status begin(egi_cuda *c, int index)
     c->processors = prop.multiProcessorCount;
     c->shared_bytes = prop.sharedMemPerBlock;
     c->base.precision_most = prop.major >= 8 ? EGI_PRECISION_BF16 : EGI_PRECISION_F32;
-    snprintf(c->base.description, sizeof c->base.description, "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d",
-             prop.name, (double)prop.totalGlobalMem / 1e9, prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10,
-             driver / 1000, driver % 1000 / 10);
+    snprintf(c->base.description, sizeof c->base.description,
+             "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", prop.name, (double)prop.totalGlobalMem / 1e9,
+             prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
+             egi_cudnn_open(c, cudnn, sizeof cudnn));
     return EG_OK;
 }
 

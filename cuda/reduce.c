@@ -25,16 +25,18 @@ static eg_status launch_sums(egi_kernel *out, egi_cuda_sum_args args)
     return EGI_COLUMNS_LAUNCH(out, "eg_column_sum_finish", args, scratch);
 }
 
+eg_status egi_cuda_column_sum_add(egi_kernel *k, egi_val x, egi_val y)
+{
+    return launch_sums(
+        k, (egi_cuda_sum_args){
+               .g = columns_of(k, x, false), .x = egi_cuda_data(k, x), .y = egi_cuda_data(k, y), .count = 1});
+}
+
 eg_status egi_cuda_column_sum(egi_device *device, egi_kernel *out)
 {
     const egi_column_sum *a = out->args;
     (void)device;
-    if (!egi_cuda_is_f32(out))
-        return EGI_CUDA_DECLINE;
-    return launch_sums(out, (egi_cuda_sum_args){.g = columns_of(out, a->x, false),
-                                                .x = egi_cuda_data(out, a->x),
-                                                .y = egi_cuda_data(out, a->y),
-                                                .count = 1});
+    return egi_cuda_is_f32(out) ? egi_cuda_column_sum_add(out, a->x, a->y) : EGI_CUDA_DECLINE;
 }
 
 eg_status egi_cuda_spatial_mean(egi_device *device, egi_kernel *out)
