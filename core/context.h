@@ -2,6 +2,7 @@
 #ifndef EGI_CONTEXT_H
 #define EGI_CONTEXT_H
 
+#include "core/precision.h"
 #include "core/status.h"
 #include "engram/context.h"
 
@@ -11,14 +12,6 @@ typedef struct egi_device egi_device;
 typedef struct egi_mirror egi_mirror;
 typedef struct egi_team egi_team;
 typedef struct egi_device_type egi_device_type;
-
-/** How factors of products are rounded before they are multiplied: what tensor cores are fast with. Everything else
- * (weights, sums, statistics, losses, the optimizer) stays f32. */
-typedef enum egi_precision {
-    EGI_PRECISION_F32,
-    EGI_PRECISION_TF32, /* 10 bits of fraction */
-    EGI_PRECISION_BF16  /* 7 bits of fraction */
-} egi_precision;
 
 struct eg_context {
     eg_allocator allocator;
