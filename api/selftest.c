@@ -7,6 +7,7 @@
 #include "layers/layers.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BATCH   32
@@ -30,6 +31,12 @@ static eg_status build(eg_model *m)
         {"Conv2D", "{\"name\": \"conv\", \"filters\": 8, \"kernel_size\": [3, 3], \"padding\": \"same\", "
                    "\"activation\": \"relu\"}"},
         {"BatchNormalization", "{\"name\": \"norm\"}"},
+        /* What convolutions may have: unequal padding, groups, one pixel; an activation of each kind. */
+        {"Conv2D", "{\"name\": \"halved\", \"filters\": 8, \"kernel_size\": [3, 3], \"strides\": [2, 2], "
+                   "\"padding\": \"same\", \"activation\": \"leaky_relu\"}"},
+        {"Conv2D", "{\"name\": \"grouped\", \"filters\": 8, \"kernel_size\": [3, 3], \"padding\": \"same\", "
+                   "\"groups\": 2, \"use_bias\": false}"},
+        {"Conv2D", "{\"name\": \"mixed\", \"filters\": 8, \"kernel_size\": [1, 1], \"activation\": \"relu\"}"},
         {"MaxPooling2D", "{\"name\": \"pool\", \"pool_size\": [2, 2]}"},
         {"Flatten", "{\"name\": \"flat\"}"},
         {"Dense", "{\"name\": \"head\", \"units\": 3, \"activation\": \"softmax\"}"},
@@ -104,16 +111,21 @@ static double difference(const float *a, const float *b, int64_t n)
     return size > 0 ? d / size : INFINITY;
 }
 
-static eg_status compare_gradients(const eg_model *m, double *error)
+/* The gradients in a precision against those of an oracle, which a flag selects. */
+static eg_status compare_gradients(const eg_model *m, egi_precision precision, bool *oracle, double *error)
 {
     eg_context *c = m->context;
     const egi_control control = {.seed = 1, .lr = 0, .weights_version = 1};
+    const egi_precision configured = c->precision;
+    const bool selected = *oracle;
     trial fast = {0}, slow = {0};
+    c->precision = precision;
     eg_status status = compile(m, NULL, &fast);
-    c->device->reference_only = true;
+    *oracle = true;
     if (status == EG_OK)
         status = compile(m, NULL, &slow);
-    c->device->reference_only = false;
+    *oracle = selected;
+    c->precision = configured;
     if (status == EG_OK) {
         fill_batch(&fast, 0);
         fill_batch(&slow, 0);
@@ -130,6 +142,15 @@ static eg_status compare_gradients(const eg_model *m, double *error)
     release(c, &fast);
     release(c, &slow);
     return status;
+}
+
+/* NVIDIA's libraries against the device's own kernels, in each precision that it has. */
+static eg_status check_libraries(const eg_model *m, double error[3])
+{
+    eg_context *c = m->context;
+    for (int p = 0; p <= (int)c->device->precision_most; p++)
+        EG_TRY(compare_gradients(m, (egi_precision)p, &c->own_kernels, &error[p]));
+    return EG_OK;
 }
 
 static eg_status train(eg_model *m, double *first, double *last)
@@ -193,29 +214,71 @@ static eg_status probe_gemm(eg_context *c, double *gflops)
     return status;
 }
 
-eg_status eg_selftest(char **out, bool *ok, eg_context *c)
+typedef struct results {
+    bool libraries;
+    int precisions;
+    double reference, own[3]; /* errors against these; own: by precision */
+    double first, last;       /* losses */
+    double gflops;
+    egi_peak peak;
+} results;
+
+static eg_status measure(eg_context *c, results *r)
 {
     eg_model *m;
-    egi_peak peak;
-    double error = INFINITY, first = NAN, last = NAN, gflops = 0;
     EG_TRY(egi_model_create(&m, c, EGI_F32, 3));
     eg_status status = build(m);
     if (status == EG_OK)
-        status = compare_gradients(m, &error);
+        status = compare_gradients(m, EGI_PRECISION_F32, &c->device->reference_only, &r->reference);
+    if (status == EG_OK && r->libraries)
+        status = check_libraries(m, r->own);
     if (status == EG_OK)
-        status = train(m, &first, &last);
+        status = train(m, &r->first, &r->last);
     eg_model_free(m);
     EG_TRY(status);
-    EG_TRY(probe_gemm(c, &gflops));
-    EG_TRY(c->device->type->peak(c->device, &peak));
-    /* f32 sums of some hundred terms in another order differ by some 1e-6 of the largest. */
-    const bool gradients = error < 1e-4, learns = last < 0.5 * first;
+    EG_TRY(probe_gemm(c, &r->gflops));
+    return c->device->type->peak(c->device, &r->peak);
+}
+
+/* Sums of some hundred terms in another order differ by some 1e-6 of the largest; rounded factors and products by what
+ * they are rounded by, 2^-11 and 2^-8, and some of it adds up. */
+static const double most[3] = {1e-4, 5e-3, 4e-2};
+
+/* "f32 3.1e-07, tf32 4.0e-04": of at most 3 * 24 characters. Is all well? */
+static bool describe_libraries(const results *r, char text[80])
+{
+    static const char *const names[3] = {"f32", "tf32", "bf16"};
+    bool ok = true;
+    int at = 0;
+    for (int p = 0; p < r->precisions; p++) {
+        at += snprintf(text + at, (size_t)(80 - at), "%s%s %.1e", p ? ", " : "", names[p], r->own[p]);
+        ok = ok && r->own[p] < most[p];
+    }
+    return ok;
+}
+
+eg_status eg_selftest(char **out, bool *ok, eg_context *c)
+{
+    results r = {.libraries = c->device->libraries && !c->own_kernels,
+                 .precisions = (int)c->device->precision_most + 1,
+                 .reference = INFINITY,
+                 .own = {INFINITY, INFINITY, INFINITY},
+                 .first = NAN,
+                 .last = NAN};
+    char errors[80] = "", libraries[200] = "";
+    EG_TRY(measure(c, &r));
+    const bool gradients = r.reference < most[0], learns = r.last < 0.5 * r.first;
+    const bool agree = !r.libraries || describe_libraries(&r, errors);
+    if (r.libraries)
+        snprintf(libraries, sizeof libraries, "test    the same, NVIDIA's libraries against own kernels: %s (%s)\n",
+                 errors, agree ? "ok" : "NOT OK, at most 1e-4, 5e-3, 4e-2 wanted: run.libraries=off does without them");
     EG_TRY(egi_format(out, c,
                       "test    gradients of a convolutional network, fast against reference: %.1e of the largest (%s)\n"
-                      "test    60 steps of training: loss %.3f to %.3f (%s)\n"
+                      "%stest    60 steps of training: loss %.3f to %.3f (%s)\n"
                       "speed   matrix product %.3g GFLOP/s, of at most %.3g; memory %.3g GB/s",
-                      error, gradients ? "ok" : "NOT OK, at most 1e-4 wanted", first, last,
-                      learns ? "ok" : "NOT OK, half at most wanted", gflops, peak.flops * 1e-9, peak.bytes * 1e-9));
-    *ok = gradients && learns;
+                      r.reference, gradients ? "ok" : "NOT OK, at most 1e-4 wanted", libraries, r.first, r.last,
+                      learns ? "ok" : "NOT OK, half at most wanted", r.gflops, r.peak.flops * 1e-9,
+                      r.peak.bytes * 1e-9));
+    *ok = gradients && agree && learns;
     return EG_OK;
 }

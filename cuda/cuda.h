@@ -94,6 +94,9 @@ typedef struct egi_cuda_launch {
     const void *args;       /* the struct, copied */
     size_t size;            /* of it, at most EGI_CUDA_ARGS_MAX */
     uint16_t scratch_field; /* EGI_FIELD() of a pointer in it that is set to the plan's scratch; 0: none */
+    size_t scratch_at;      /* or so many bytes into it */
+    uint16_t second_field;  /* another such pointer */
+    size_t second_at;
 } egi_cuda_launch;
 
 #define EGI_CUDA_ARGS_MAX 256
@@ -114,8 +117,9 @@ EG_MUST_USE eg_status egi_cuda_call_add(egi_kernel *k, const egi_cuda_call *call
 /** Copies a host's table to device memory that lives as long as the kernel that is being prepared. At most one. */
 EG_MUST_USE eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t bytes);
 
-/** Adds the launches of y = the sum of x over all but its last dimension; its parts lie where scratch begins. */
-EG_MUST_USE eg_status egi_cuda_column_sum_add(egi_kernel *k, egi_val x, egi_val y);
+/** Adds the launches of y = the sum of x (rows, c) over its rows; x NULL: what lies where scratch begins. Parts of sums
+ * lie behind that. */
+EG_MUST_USE eg_status egi_cuda_column_sum_add(egi_kernel *k, const float *x, int64_t rows, int64_t c, float *y);
 
 /** Every value is of f32, i32 or u8: what kernels are written for. */
 bool egi_cuda_is_f32(const egi_kernel *k);

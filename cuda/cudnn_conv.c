@@ -31,16 +31,22 @@ static egi_cudnn *ready(const egi_kernel *k)
     return NULL;
 }
 
+/* An address: `data`, or, where that is NULL, so many bytes into scratch. */
+typedef struct place {
+    void *data;
+    size_t at;
+} place;
+
 typedef struct job {
     egi_kernel *k;
     egi_cudnn *cudnn;
     egi_cudnn_conv conv;
     egi_cuda_conv of;
     bool bf16;
-    egi_cuda_place place[4]; /* of cuDNN's x, w, y, b */
+    place place[4]; /* of cuDNN's x, w, y, b */
 } job;
 
-static egi_cuda_place *place_of(job *j, int64_t uid)
+static place *place_of(job *j, int64_t uid)
 {
     return &j->place[uid - EGI_CUDNN_X];
 }
@@ -61,10 +67,15 @@ static eg_status begin(job *j, egi_kernel *k, egi_cudnn_pass pass, egi_val x, eg
 
 /* --- scratch, and the kernels that fill it ------------------------------------------------------------------------ */
 
-static egi_cuda_place reserve(egi_kernel *k, int64_t bytes)
+/* The fields `from` and `to` of a launch's struct, where these places are in scratch. */
+#define IN_SCRATCH(args, a, b)                                                   \
+    .scratch_field = (a).data ? 0 : EGI_FIELD(args, from), .scratch_at = (a).at, \
+    .second_field = (b).data ? 0 : EGI_FIELD(args, to), .second_at = (b).at
+
+static place reserve(egi_kernel *k, int64_t bytes)
 {
-    const egi_cuda_place p = {.at = ((int64_t)k->scratch_bytes + 255) / 256 * 256};
-    k->scratch_bytes = (size_t)(p.at + bytes);
+    const place p = {.at = (k->scratch_bytes + 255) / 256 * 256};
+    k->scratch_bytes = p.at + (size_t)bytes;
     return p;
 }
 
@@ -78,52 +89,50 @@ static int64_t rows_of_kernel(const job *j)
     return j->conv.d.kh * j->conv.d.kw * j->conv.d.cg;
 }
 
-static eg_status transpose(job *j, const char *name, egi_cuda_place from, egi_cuda_place to, int64_t rows,
-                           int64_t columns)
+static eg_status transpose(job *j, const char *name, place from, place to, int64_t rows, int64_t columns)
 {
-    const egi_cuda_transpose_args a = {.from = from, .to = to, .rows = rows, .columns = columns};
+    const egi_cuda_transpose_args a = {.from = from.data, .to = to.data, .rows = rows, .columns = columns};
     return EGI_CUDA_LAUNCH(j->k, .name = name, .grid = {(rows + 31) / 32, (columns + 31) / 32}, .block = BLOCK,
-                           .args = &a, .size = sizeof a, .scratch_field = EGI_FIELD(egi_cuda_transpose_args, scratch));
+                           .args = &a, .size = sizeof a, IN_SCRATCH(egi_cuda_transpose_args, from, to));
 }
 
 /* cuDNN's w, from ours. */
 static eg_status kernel_in(job *j, egi_val w)
 {
     const int64_t rows = rows_of_kernel(j), columns = j->conv.d.f;
-    egi_cuda_place *to = place_of(j, EGI_CUDNN_W);
+    place *to = place_of(j, EGI_CUDNN_W);
     *to = reserve(j->k, rows * columns * size_of(j));
     return transpose(j, j->bf16 ? "eg_filter_transpose_to16" : "eg_filter_transpose",
-                     (egi_cuda_place){.data = egi_cuda_data(j->k, w)}, *to, rows, columns);
+                     (place){.data = egi_cuda_data(j->k, w)}, *to, rows, columns);
 }
 
 /* What cuDNN reads: n floats as they are, or rounded. */
-static eg_status factor_in(job *j, int64_t uid, egi_cuda_place from, int64_t n)
+static eg_status factor_in(job *j, int64_t uid, place from, int64_t n)
 {
-    egi_cuda_place *to = place_of(j, uid);
+    place *to = place_of(j, uid);
     *to = from;
     if (!j->bf16)
         return EG_OK;
     *to = reserve(j->k, n * size_of(j));
-    const egi_cuda_round_args a = {.from = from, .to = *to, .n = n, .vector = egi_cuda_aligned(from.data)};
+    const egi_cuda_round_args a = {.from = from.data, .n = n, .vector = egi_cuda_aligned(from.data)};
     return EGI_CUDA_LAUNCH(j->k, .name = "eg_filter_round",
                            .grid = {egi_cuda_blocks(n, 4 * BLOCK, 16 * (int64_t)egi_cuda_of(j->k)->processors)},
-                           .block = BLOCK, .args = &a, .size = sizeof a,
-                           .scratch_field = EGI_FIELD(egi_cuda_round_args, scratch));
+                           .block = BLOCK, .args = &a, .size = sizeof a, IN_SCRATCH(egi_cuda_round_args, from, (*to)));
 }
 
 /* What cuDNN writes: where it belongs, or in bf16 into scratch. */
 static void product_out(job *j, int64_t uid, egi_val v)
 {
     *place_of(j, uid) =
-        j->bf16 ? reserve(j->k, egi_count(&j->k->t[v]) * size_of(j)) : (egi_cuda_place){.data = egi_cuda_data(j->k, v)};
+        j->bf16 ? reserve(j->k, egi_count(&j->k->t[v]) * size_of(j)) : (place){.data = egi_cuda_data(j->k, v)};
 }
 
 /* y = act(what cuDNN wrote + b + r). */
-static eg_status finish(job *j, egi_cuda_place x, egi_val y, const egi_conv2d *a)
+static eg_status finish(job *j, place x, egi_val y, const egi_conv2d *a)
 {
     const egi_shape *s = &j->k->t[y].shape;
     const int64_t f = s->dim[s->rank - 1];
-    egi_cuda_finish_args args = {.x = x,
+    egi_cuda_finish_args args = {.x = x.data,
                                  .b = egi_cuda_data(j->k, a->b),
                                  .r = egi_cuda_data(j->k, a->r),
                                  .y = egi_cuda_data(j->k, y),
@@ -138,7 +147,8 @@ static eg_status finish(job *j, egi_cuda_place x, egi_val y, const egi_conv2d *a
     int64_t grid[2];
     egi_cuda_walk(j->k, args.pixels, f, vectors ? 4 : 1, &args.lanes, grid);
     return EGI_CUDA_LAUNCH(j->k, .name = name, .grid = {grid[0], grid[1]}, .block = BLOCK, .args = &args,
-                           .size = sizeof args, .scratch_field = EGI_FIELD(egi_cuda_finish_args, scratch));
+                           .size = sizeof args, .scratch_field = x.data ? 0 : EGI_FIELD(egi_cuda_finish_args, x),
+                           .scratch_at = x.at);
 }
 
 /* --- the plan as a step ------------------------------------------------------------------------------------------- */
@@ -147,7 +157,7 @@ typedef struct step {
     egi_cudnn_plan plan;
     cudnnBackendDescriptor_t pack; /* made at the first run: only then scratch is known */
     int n;
-    egi_cuda_place place[4], workspace;
+    place place[4], workspace;
 } step;
 
 static eg_status run_step(egi_cuda *cuda, void *state, void *scratch)
@@ -195,7 +205,7 @@ eg_status egi_cudnn_conv2d(egi_device *device, egi_kernel *out)
     job j;
     EG_TRY(begin(&j, out, EGI_CUDNN_FORWARD, a->x, a->w, a->y, &a->g, NULL));
     EG_TRY(kernel_in(&j, a->w));
-    EG_TRY(factor_in(&j, EGI_CUDNN_X, (egi_cuda_place){.data = egi_cuda_data(out, a->x)}, egi_count(&out->t[a->x])));
+    EG_TRY(factor_in(&j, EGI_CUDNN_X, (place){.data = egi_cuda_data(out, a->x)}, egi_count(&out->t[a->x])));
     product_out(&j, EGI_CUDNN_Y, a->y);
     if (!j.bf16 && a->b != EGI_NONE && a->r == EGI_NONE && a->act <= EGI_ACT_RELU) {
         place_of(&j, EGI_CUDNN_B)->data = egi_cuda_data(out, a->b);
@@ -212,19 +222,20 @@ eg_status egi_cudnn_conv2d(egi_device *device, egi_kernel *out)
     return finish(&j, *place_of(&j, EGI_CUDNN_Y), a->y, a);
 }
 
-/* The gradient of the output: dy, or, where there is pooling, what is made of it where scratch begins. */
-static eg_status gradient_in(job *j, egi_val dy, egi_val index)
+/* The gradient of the output: dy, or, where there is pooling, what is made of it where scratch begins; and its sums. */
+static eg_status gradient_in(job *j, egi_val dy, egi_val index, egi_val db)
 {
-    egi_cuda_place from = {.data = egi_cuda_data(j->k, dy)};
+    const int64_t pixels = egi_cuda_conv_pixels(&j->of), f = j->conv.d.f;
+    place from = {.data = egi_cuda_data(j->k, dy)};
     int64_t floats;
     EG_TRY(egi_cuda_unpool(j->k, &j->of, dy, index, &floats));
     if (floats) {
-        const size_t bytes = (size_t)floats * sizeof(float);
         from.data = NULL;
-        if (j->k->scratch_bytes < bytes)
-            j->k->scratch_bytes = bytes;
+        j->k->scratch_bytes = (size_t)floats * sizeof(float);
     }
-    return factor_in(j, EGI_CUDNN_Y, from, egi_cuda_conv_pixels(&j->of) * j->conv.d.f);
+    if (db != EGI_NONE)
+        EG_TRY(egi_cuda_column_sum_add(j->k, from.data, pixels, f, egi_cuda_data(j->k, db)));
+    return factor_in(j, EGI_CUDNN_Y, from, pixels * f);
 }
 
 eg_status egi_cudnn_conv2d_dx(egi_device *device, egi_kernel *out)
@@ -234,28 +245,24 @@ eg_status egi_cudnn_conv2d_dx(egi_device *device, egi_kernel *out)
     const egi_conv2d nothing = {.b = EGI_NONE, .r = EGI_NONE};
     job j;
     EG_TRY(begin(&j, out, EGI_CUDNN_DX, a->dx, a->w, a->dy, &a->g, &a->pool));
-    EG_TRY(gradient_in(&j, a->dy, a->index));
+    EG_TRY(gradient_in(&j, a->dy, a->index, EGI_NONE));
     EG_TRY(kernel_in(&j, a->w));
     product_out(&j, EGI_CUDNN_X, a->dx);
     EG_TRY(execute(&j));
     return j.bf16 ? finish(&j, *place_of(&j, EGI_CUDNN_X), a->dx, &nothing) : EG_OK;
 }
 
-/* db does not change with pooling: a gradient before it is 0 where no output came from. Its sum uses scratch before the
- * others do. */
 eg_status egi_cudnn_conv2d_dw(egi_device *device, egi_kernel *out)
 {
     (void)device;
     const egi_conv2d_dw *a = out->args;
     job j;
     EG_TRY(begin(&j, out, EGI_CUDNN_DW, a->x, a->dw, a->dy, &a->g, &a->pool));
-    if (a->db != EGI_NONE)
-        EG_TRY(egi_cuda_column_sum_add(out, a->dy, a->db));
-    EG_TRY(gradient_in(&j, a->dy, a->index));
-    EG_TRY(factor_in(&j, EGI_CUDNN_X, (egi_cuda_place){.data = egi_cuda_data(out, a->x)}, egi_count(&out->t[a->x])));
-    const egi_cuda_place dw = reserve(out, egi_count(&out->t[a->dw]) * size_of(&j));
+    EG_TRY(gradient_in(&j, a->dy, a->index, a->db));
+    EG_TRY(factor_in(&j, EGI_CUDNN_X, (place){.data = egi_cuda_data(out, a->x)}, egi_count(&out->t[a->x])));
+    const place dw = reserve(out, egi_count(&out->t[a->dw]) * size_of(&j));
     *place_of(&j, EGI_CUDNN_W) = dw;
     EG_TRY(execute(&j));
     return transpose(&j, j.bf16 ? "eg_filter_transpose_from16" : "eg_filter_transpose", dw,
-                     (egi_cuda_place){.data = egi_cuda_data(out, a->dw)}, j.conv.d.f, rows_of_kernel(&j));
+                     (place){.data = egi_cuda_data(out, a->dw)}, j.conv.d.f, rows_of_kernel(&j));
 }

@@ -177,6 +177,7 @@ static eg_status begin(egi_cuda *c, int index)
              "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", prop.name, (double)prop.totalGlobalMem / 1e9,
              prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
              egi_cudnn_open(c, cudnn, sizeof cudnn));
+    c->base.libraries = c->cudnn;
     return EG_OK;
 }
 

@@ -2,23 +2,16 @@
  * be done after a convolution. */
 #include "cuda/act.cuh"
 #include "cuda/filter.h"
+#include "cuda/precision.cuh"
 #include "cuda/vectors.cuh"
 
 #define TILE 32
 #define ROWS 8 /* of a tile that a block of 256 has at once */
 
-template <typename T> __device__ __forceinline__ T *place(char *scratch, const egi_cuda_place &p)
-{
-    return (T *)(p.data ? p.data : scratch + p.at);
-}
-
-/* To the nearest bf16, ties to even; a NaN stays one. */
+/* A NaN stays one, wherever its bits are. */
 __device__ __forceinline__ uint16_t to_bf16(float x)
 {
-    const uint32_t bits = __float_as_uint(x);
-    if (x != x)
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    return (uint16_t)(__float_as_uint(eg_rounded(x, EGI_PRECISION_BF16)) >> 16 | (isnan(x) ? 0x40 : 0));
 }
 
 __device__ __forceinline__ float from_bf16(uint16_t x)
@@ -49,8 +42,8 @@ __device__ __forceinline__ float value_of(uint16_t x)
 template <typename FROM, typename TO> __device__ __forceinline__ void transpose(const egi_cuda_transpose_args &p)
 {
     __shared__ float tile[TILE][TILE + 1];
-    const FROM *from = place<const FROM>(p.scratch, p.from);
-    TO *to = place<TO>(p.scratch, p.to);
+    const FROM *from = (const FROM *)p.from;
+    TO *to = (TO *)p.to;
     const int64_t row = (int64_t)blockIdx.x * TILE, column = (int64_t)blockIdx.y * TILE;
     const int x = threadIdx.x % TILE, y = threadIdx.x / TILE;
 #pragma unroll
@@ -83,8 +76,8 @@ extern "C" __global__ void eg_filter_transpose_from16(egi_cuda_transpose_args p)
  * thread. */
 extern "C" __global__ void eg_filter_round(egi_cuda_round_args p)
 {
-    const float *from = place<const float>(p.scratch, p.from);
-    uint16_t *to = place<uint16_t>(p.scratch, p.to);
+    const float *from = (const float *)p.from;
+    uint16_t *to = (uint16_t *)p.to;
     const int64_t fours = p.vector ? p.n / 4 : 0, step = (int64_t)gridDim.x * blockDim.x,
                   first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     for (int64_t i = first; i < fours; i += step) {
@@ -115,7 +108,7 @@ template <int VEC> __device__ __forceinline__ void load(float *to, const uint16_
  * in registers. */
 template <typename FROM, int VEC> __device__ __forceinline__ void finish(const egi_cuda_finish_args &p)
 {
-    const FROM *x = place<const FROM>(p.scratch, p.x);
+    const FROM *x = (const FROM *)p.x;
     const int32_t lane = (int32_t)threadIdx.x & (p.lanes - 1);
     const int32_t channel = ((int32_t)blockIdx.y * p.lanes + lane) * VEC;
     if (channel >= p.f)

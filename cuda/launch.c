@@ -11,7 +11,8 @@ typedef struct launch {
     dim3 grid;
     unsigned block;
     size_t shared;
-    uint16_t scratch_field;
+    uint16_t scratch_field[2];
+    size_t scratch_at[2];
     _Alignas(16) char args[EGI_CUDA_ARGS_MAX];
 } launch;
 
@@ -43,8 +44,11 @@ static eg_status run_launch(egi_cuda *c, const egi_kernel *k, launch *l)
     void *args[] = {l->args};
     if (l->call.run)
         return l->call.run(c, l->call.state, k->scratch);
-    if (l->scratch_field)
-        memcpy(l->args + l->scratch_field - 1, &k->scratch, sizeof k->scratch);
+    for (int i = 0; i < 2; i++) {
+        char *address = (char *)k->scratch + l->scratch_at[i];
+        if (l->scratch_field[i])
+            memcpy(l->args + l->scratch_field[i] - 1, &address, sizeof address);
+    }
     return egi_cuda_check(
         c,
         c->api.cudaLaunchKernel((const void *)l->function, l->grid, (dim3){l->block, 1, 1}, args, l->shared, c->stream),
@@ -105,7 +109,8 @@ eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)
     *l = (launch){.grid = {(unsigned)x, (unsigned)y, (unsigned)z},
                   .block = (unsigned)what->block,
                   .shared = what->shared,
-                  .scratch_field = what->scratch_field};
+                  .scratch_field = {what->scratch_field, what->second_field},
+                  .scratch_at = {what->scratch_at, what->second_at}};
     memcpy(l->args, what->args, what->size);
     return egi_cuda_find(egi_cuda_of(k), what->name, &l->function);
 }
