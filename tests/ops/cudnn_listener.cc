@@ -18,6 +18,7 @@ struct Descriptor;
 using Shared = std::shared_ptr<Descriptor>;
 
 int live, ran, last_operations;
+double factor = 1;
 egi_cuda *gpu;
 
 struct Descriptor {
@@ -109,7 +110,7 @@ struct Tensor {
     {
         std::vector<char> memory(bytes());
         for (size_t i = 0; i < at.size(); i++) {
-            const float x = static_cast<float>(at[i]);
+            const float x = static_cast<float>(factor * at[i]);
             const uint16_t half = to_bf16(x);
             memcpy(memory.data() + i * (bf16 ? 2 : 4), bf16 ? static_cast<const void *>(&half) : &x, bf16 ? 2 : 4);
         }
@@ -350,6 +351,7 @@ cudnnStatus_t execute(cudnnHandle_t, cudnnBackendDescriptor_t plan, cudnnBackend
 void attach(eg_context *context)
 {
     live = ran = last_operations = 0;
+    factor = 1;
     gpu = reinterpret_cast<egi_cuda *>(context->device);
     ASSERT_EQ(nullptr, gpu->cudnn); // the simulator has none
     ASSERT_EQ(EG_OK, egi_alloc(&gpu->cudnn, context, 1, sizeof *gpu->cudnn));
@@ -368,6 +370,10 @@ void attach(eg_context *context)
     gpu->cudnn->cudnnBackendExecute = execute;
 }
 
+void scale(double by)
+{
+    factor = by;
+}
 int runs()
 {
     return ran;

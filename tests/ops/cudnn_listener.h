@@ -15,6 +15,9 @@ namespace listener
 // Gives the context's device, a GPU, the calls below as its cuDNN.
 void attach(eg_context *context);
 
+// What plans write is this many times as large from now on; attach() sets 1.
+void scale(double by);
+
 // Since the last attach(): plans that were run, operations in the last one, descriptors that still live.
 int runs();
 int operations();

@@ -3,6 +3,7 @@
 
 #ifdef EG_WITH_CUDNN
 #include "cudnn_listener.h"
+#include "engram/model.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -87,5 +88,38 @@ TEST_F(Cudnn, IsToldTheRightConvolutions)
         EXPECT_GT(cases, 5) << op->name;
         EXPECT_EQ(op == &egi_op_conv2d, fused > 0) << op->name;
     }
+}
+
+TEST_F(Cudnn, TheSelfTestSeesWrongResults)
+{
+    for (const double by : {1.0, 1.01}) {
+        Context gpu;
+        listener::attach(gpu.c);
+        listener::scale(by);
+        gpu.c->device->libraries = true;
+        gpu.c->device->eager = true; // the listener copies, which a graph would not do
+        char *text = nullptr;
+        bool ok = false;
+        ASSERT_OK(eg_selftest(&text, &ok, gpu.c));
+        EXPECT_GT(listener::runs(), 100);
+        EXPECT_EQ(by == 1, ok) << text;
+        EXPECT_NE(nullptr, strstr(text, "NVIDIA's libraries against own kernels: f32 ")) << text;
+        EXPECT_EQ(by == 1, !strstr(text, "run.libraries=off")) << text;
+        eg_text_free(gpu.c, text);
+    }
+}
+
+TEST_F(Cudnn, IsLeftOutWhereTheConfigurationSaysSo)
+{
+    const egi_op *const op = &egi_op_conv2d;
+    Context gpu;
+    listener::attach(gpu.c);
+    gpu.c->own_kernels = true;
+    for (const Case &k : all_cases())
+        if (k.op == op) {
+            Instance x(k, EGI_F32);
+            ASSERT_OK(x.run(gpu.c, control()));
+        }
+    EXPECT_EQ(0, listener::runs());
 }
 #endif
