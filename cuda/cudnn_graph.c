@@ -31,19 +31,17 @@ eg_status egi_cudnn_load(egi_cudnn *out)
         return egi_fail(EG_ERR_DEVICE, "cudnn: libcudnn.so.9 was not found");
     const eg_status status = find_all(out);
     if (status != EG_OK)
-        egi_cudnn_unload(out);
+        egi_cudnn_release(out);
     return status;
 }
 
-void egi_cudnn_unload(egi_cudnn *c)
+void egi_cudnn_release(egi_cudnn *c)
 {
     if (c->stored)
         c->cudnnBackendDestroyDescriptor(c->stored);
     if (c->handle)
         c->cudnnDestroy(c->handle);
-    if (c->library)
-        dlclose(c->library);
-    *c = (egi_cudnn){.library = NULL};
+    *c = (egi_cudnn){.library = NULL}; /* it stays loaded: it has threads and kernels of its own */
 }
 
 /* cuDNN talks to the driver itself, past our libcudart: where that has loaded none (tests/cudasim), there is no device
@@ -75,7 +73,7 @@ const char *egi_cudnn_open(egi_cuda *cuda, char *text, size_t room)
 void egi_cudnn_close(egi_cuda *cuda)
 {
     if (cuda->cudnn)
-        egi_cudnn_unload(cuda->cudnn);
+        egi_cudnn_release(cuda->cudnn);
     egi_free(cuda->base.context, cuda->cudnn);
     cuda->cudnn = NULL;
 }

@@ -21,7 +21,7 @@ struct egi_cudnn {
 
 /** Loads libcudnn.so.9 and finds its calls; nothing of it is asked yet. Errors: DEVICE, saying what is missing. */
 EG_MUST_USE eg_status egi_cudnn_load(egi_cudnn *out);
-void egi_cudnn_unload(egi_cudnn *cudnn);
+void egi_cudnn_release(egi_cudnn *cudnn);
 
 /** Plans are for the device that this JSON describes from now on. Errors: DEVICE. */
 EG_MUST_USE eg_status egi_cudnn_describe(egi_cudnn *cudnn, const char *json, size_t length);

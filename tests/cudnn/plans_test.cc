@@ -5,6 +5,7 @@
 #include <cudnn_graph.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -59,7 +60,7 @@ class Cudnn : public testing::Test
     }
     void TearDown() override
     {
-        egi_cudnn_unload(&cudnn_);
+        egi_cudnn_release(&cudnn_);
     }
     void Describe(const std::string &device)
     {
@@ -132,4 +133,43 @@ TEST_F(Cudnn, TakesAllConvolutionsOnRtx5090)
 TEST_F(Cudnn, TakesAllConvolutionsOnT4) // which has neither TF32 nor bf16
 {
     ExpectAll("t4", {kF32});
+}
+
+TEST_F(Cudnn, FusesBiasAndReluInF32)
+{
+    ASSERT_NO_FATAL_FAILURE(Describe("h100"));
+    egi_cudnn_conv conv = ConvOf(layers[5], EGI_CUDNN_FORWARD, EGI_PRECISION_F32);
+    EXPECT_GE(Engine(conv), 0) << eg_last_message();
+    conv.relu = false;
+    EXPECT_GE(Engine(conv), 0) << eg_last_message();
+    conv.bias = false;
+    EXPECT_GE(Engine(conv), 0) << eg_last_message();
+}
+
+TEST_F(Cudnn, KeepsToTheWorkspace) // and to what addresses are multiples of
+{
+    ASSERT_NO_FATAL_FAILURE(Describe("h100"));
+    const egi_cudnn_conv conv = ConvOf(layers[5], EGI_CUDNN_DW, EGI_PRECISION_TF32);
+    EXPECT_GE(Engine(conv, 0), 0) << eg_last_message();
+    egi_cudnn_conv odd = ConvOf(layers[5], EGI_CUDNN_FORWARD, EGI_PRECISION_F32);
+    odd.aligned[3] = 4; // biases lie side by side
+    EXPECT_GE(Engine(odd), 0) << eg_last_message();
+}
+
+TEST_F(Cudnn, RefusesSizesThatDoNotFit) // so it reads the padding: layer 5 is padded after, and not before
+{
+    ASSERT_NO_FATAL_FAILURE(Describe("h100"));
+    const egi_cudnn_conv right = ConvOf(layers[5], EGI_CUDNN_FORWARD, EGI_PRECISION_F32);
+    ASSERT_EQ(0, right.g.pad[0]);
+    egi_cudnn_conv wrong = right;
+    wrong.d.oh -= 2; // less than there is without any padding
+    EXPECT_GE(Engine(right), 0) << eg_last_message();
+    EXPECT_EQ(-1, Engine(wrong));
+}
+
+TEST_F(Cudnn, ADescriptionThatIsNoneIsRefused)
+{
+    for (const std::string json : {"", "{}", "{\"deviceVer\": 900}"})
+        EXPECT_EQ(EG_ERR_DEVICE, egi_cudnn_describe(&cudnn_, json.data(), json.size())) << json;
+    EXPECT_NE(nullptr, strstr(eg_last_message(), "cudnn: description of a device: ")) << eg_last_message();
 }
