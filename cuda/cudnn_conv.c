@@ -160,14 +160,15 @@ typedef struct step {
     place place[4], workspace;
 } step;
 
-static eg_status run_step(egi_cuda *cuda, void *state, void *scratch)
+static eg_status run_step(const egi_kernel *k, void *state)
 {
     static const int64_t uids[4] = {EGI_CUDNN_X, EGI_CUDNN_W, EGI_CUDNN_Y, EGI_CUDNN_B};
+    char *const scratch = k->scratch;
     step *s = state;
     void *data[4];
     for (int i = 0; i < s->n; i++)
-        data[i] = s->place[i].data ? s->place[i].data : (char *)scratch + s->place[i].at;
-    return egi_cudnn_run(cuda->cudnn, &s->plan, &s->pack, uids, data, s->n, (char *)scratch + s->workspace.at);
+        data[i] = s->place[i].data ? s->place[i].data : scratch + s->place[i].at;
+    return egi_cudnn_run(egi_cuda_of(k)->cudnn, &s->plan, &s->pack, uids, data, s->n, scratch + s->workspace.at);
 }
 
 static void release_step(egi_cuda *cuda, void *state)
@@ -176,24 +177,25 @@ static void release_step(egi_cuda *cuda, void *state)
     if (s->pack)
         cuda->cudnn->cudnnBackendDestroyDescriptor(s->pack);
     egi_cudnn_plan_release(cuda->cudnn, &s->plan);
-    egi_free(cuda->base.context, s);
 }
 
 static eg_status execute(job *j)
 {
+    egi_cudnn_plan plan;
     step *s;
-    EG_TRY(egi_alloc(&s, j->k->device->context, 1, sizeof *s));
     for (int i = 0; i < 4; i++)
         j->conv.aligned[i] = egi_cuda_aligned(j->place[i].data) ? 16 : 4;
-    const eg_status status = egi_cudnn_plan_make(&s->plan, j->cudnn, &j->conv, WORKSPACE);
+    EG_TRY(egi_cudnn_plan_make(&plan, j->cudnn, &j->conv, WORKSPACE));
+    const eg_status status = egi_cuda_call_add(j->k, run_step, release_step, &s, sizeof *s);
     if (status != EG_OK) {
-        egi_free(j->k->device->context, s);
+        egi_cudnn_plan_release(j->cudnn, &plan);
         return status;
     }
+    s->plan = plan;
     s->n = j->conv.bias ? 4 : 3;
     memcpy(s->place, j->place, sizeof s->place);
     s->workspace = reserve(j->k, s->plan.workspace);
-    return egi_cuda_call_add(j->k, &(egi_cuda_call){run_step, release_step, s});
+    return EG_OK;
 }
 
 /* --- operations --------------------------------------------------------------------------------------------------- */

@@ -5,16 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
-void *egi_cuda_open(const char *name)
+#define LIBRARY "libcudart.so.13"
+
+static const char *const folders[] = {"", "/usr/local/cuda/lib64/", "/usr/local/cuda-13.0/lib64/"};
+
+void *egi_cuda_open(const char *library)
 {
-    static const char *const folders[] = {"", "/usr/local/cuda/lib64/", "/usr/local/cuda-13.0/lib64/", NULL};
-    void *library = NULL;
-    char path[128];
-    for (const char *const *folder = folders; *folder && !library; folder++) {
-        snprintf(path, sizeof path, "%s%s", *folder, name);
-        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *found = NULL;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && !found; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s%s", folders[i], library);
+        found = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     }
-    return library;
+    return found;
+}
+
+void egi_cuda_close(void *library)
+{
+    if (library)
+        dlclose(library);
 }
 
 /* ISO C knows no conversion of dlsym()'s pointer to one of a function. */
@@ -31,7 +40,7 @@ static eg_status find_all(egi_cuda *c)
 #define EG_TEXT_OF_(name) #name
 #define EG_CUDART(name)                                               \
     if (!egi_cuda_symbol(c->runtime, EG_TEXT_OF(name), &c->api.name)) \
-        return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 has no %s: another version?", EG_TEXT_OF(name));
+        return egi_fail(EG_ERR_DEVICE, "cuda: " LIBRARY " has no %s: another version?", EG_TEXT_OF(name));
 #include "cuda/runtime.def"
 #undef EG_CUDART
     return EG_OK;
@@ -39,17 +48,16 @@ static eg_status find_all(egi_cuda *c)
 
 eg_status egi_cuda_load(egi_cuda *c)
 {
-    c->runtime = egi_cuda_open("libcudart.so.13");
+    c->runtime = egi_cuda_open(LIBRARY);
     if (!c->runtime)
-        return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 was not found; install CUDA 13's runtime, or name its "
+        return egi_fail(EG_ERR_DEVICE, "cuda: " LIBRARY " was not found; install CUDA 13's runtime, or name its "
                                        "folder in LD_LIBRARY_PATH");
     return find_all(c);
 }
 
 void egi_cuda_unload(egi_cuda *c)
 {
-    if (c->runtime)
-        dlclose(c->runtime);
+    egi_cuda_close(c->runtime);
     c->runtime = NULL;
 }
 

@@ -1,4 +1,5 @@
-/* Prepared operations: lists of launches, and the host's reference for what no kernel serves. */
+/* Prepared operations: lists of launches and of libraries' calls, and the host's reference for what no kernel serves.
+ */
 #include "cuda/graph.h"
 
 #include <string.h>
@@ -6,7 +7,9 @@
 #define LAUNCHES_MAX 8
 
 typedef struct launch {
-    egi_cuda_call call; /* `run` is set: this instead of a kernel */
+    egi_cuda_call call; /* a library's, with `state`, instead of a launch; or NULL */
+    egi_cuda_call_release release;
+    void *state;
     cudaKernel_t function;
     dim3 grid;
     unsigned block;
@@ -32,18 +35,19 @@ static void release_state(egi_device *device, egi_kernel *k)
 static void release_launches(egi_device *device, egi_kernel *k)
 {
     launches *all = k->state;
-    for (int i = 0; i < all->n; i++)
-        if (all->list[i].call.run)
-            all->list[i].call.release((egi_cuda *)device, all->list[i].call.state);
+    for (int i = 0; i < all->n; i++) {
+        if (all->list[i].release)
+            all->list[i].release((egi_cuda *)device, all->list[i].state);
+        egi_free(device->context, all->list[i].state);
+    }
     device->type->release(device, all->table);
     release_state(device, k);
 }
 
-static eg_status run_launch(egi_cuda *c, const egi_kernel *k, launch *l)
+static eg_status run_launch(const egi_kernel *k, launch *l)
 {
+    egi_cuda *c = egi_cuda_of(k);
     void *args[] = {l->args};
-    if (l->call.run)
-        return l->call.run(c, l->call.state, k->scratch);
     for (int i = 0; i < 2; i++) {
         char *address = (char *)k->scratch + l->scratch_at[i];
         if (l->scratch_field[i])
@@ -59,8 +63,10 @@ static eg_status run_launches(const egi_kernel *k, const egi_control *control)
 {
     (void)control; /* kernels read the device's copy */
     launches *all = k->state;
-    for (int i = 0; i < all->n; i++)
-        EG_TRY(run_launch(egi_cuda_of(k), k, &all->list[i]));
+    for (int i = 0; i < all->n; i++) {
+        launch *l = &all->list[i];
+        EG_TRY(l->call ? l->call(k, l->state) : run_launch(k, l));
+    }
     return EG_OK;
 }
 
@@ -94,6 +100,21 @@ eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t by
     return k->device->type->upload(k->device, *there, table, bytes);
 }
 
+eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, egi_cuda_call_release release, void *state, size_t size)
+{
+    EG_TRY(make_state(k));
+    launches *all = k->state;
+    if (all->n == LAUNCHES_MAX)
+        return egi_fail(EG_ERR_INTERNAL, "cuda: %s: too many launches", k->op->name);
+    launch *l = &all->list[all->n];
+    EG_TRY(egi_alloc(&l->state, k->device->context, 1, size));
+    l->call = call;
+    l->release = release;
+    all->n++;
+    memcpy(state, &l->state, sizeof l->state);
+    return EG_OK;
+}
+
 eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)
 {
     EG_TRY(make_state(k));
@@ -113,20 +134,6 @@ eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)
                   .scratch_at = {what->scratch_at, what->second_at}};
     memcpy(l->args, what->args, what->size);
     return egi_cuda_find(egi_cuda_of(k), what->name, &l->function);
-}
-
-eg_status egi_cuda_call_add(egi_kernel *k, const egi_cuda_call *call)
-{
-    eg_status status = make_state(k);
-    launches *all = k->state;
-    if (status == EG_OK && all->n == LAUNCHES_MAX)
-        status = egi_fail(EG_ERR_INTERNAL, "cuda: %s: too many launches", k->op->name);
-    if (status != EG_OK) {
-        call->release(egi_cuda_of(k), call->state);
-        return status;
-    }
-    all->list[all->n++] = (launch){.call = *call};
-    return EG_OK;
 }
 
 bool egi_cuda_is_f32(const egi_kernel *k)

@@ -114,7 +114,7 @@ TEST_F(Cudnn, IsLeftOutWhereTheConfigurationSaysSo)
     const egi_op *const op = &egi_op_conv2d;
     Context gpu;
     listener::attach(gpu.c);
-    gpu.c->own_kernels = true;
+    gpu.own_kernels(true);
     for (const Case &k : all_cases())
         if (k.op == op) {
             Instance x(k, EGI_F32);

@@ -18,6 +18,12 @@ Context::Context(bool reference_only, int threads)
     options.device = device && !reference_only ? device : "cpu"; // the oracle is the host's
     EXPECT_OK(eg_context_create(&c, &options));
     c->device->reference_only = reference_only;
+    own_kernels(getenv("EG_TEST_OWN") != nullptr);
+}
+
+void Context::own_kernels(bool only)
+{
+    c->own_kernels = only;
 }
 
 Context::~Context()
