@@ -7,37 +7,53 @@
 #include "layers/layers.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BATCH   32
 #define CLASSES 3
 
-static eg_status add_layer(eg_model *m, const char *class_name, const char *config, int *tensor)
+/* What convolutions may have: unequal padding, groups, one pixel, activations that fuse and that do not. */
+static const struct layer {
+    const char *class_name, *config;
+    const char *activation, *smooth; /* NULL: none */
+} layers[] = {
+    {"Conv2D", "{\"name\": \"conv\", \"filters\": 8, \"kernel_size\": [3, 3], \"padding\": \"same\"}", "relu", "tanh"},
+    {"BatchNormalization", "{\"name\": \"norm\"}", NULL, NULL},
+    {"Conv2D",
+     "{\"name\": \"half\", \"filters\": 8, \"kernel_size\": [3, 3], \"strides\": [2, 2], \"padding\": \"same\"}",
+     "leaky_relu", "tanh"},
+    {"Conv2D", "{\"name\": \"grouped\", \"filters\": 8, \"kernel_size\": [3, 3], \"padding\": \"same\", \"groups\": 2}",
+     NULL, NULL},
+    {"Conv2D", "{\"name\": \"mix\", \"filters\": 8, \"kernel_size\": [1, 1], \"use_bias\": false}", "relu", "tanh"},
+    {"MaxPooling2D", "{\"name\": \"pool\", \"pool_size\": [2, 2]}", NULL, NULL},
+    {"Flatten", "{\"name\": \"flat\"}", NULL, NULL},
+    {"Dense", "{\"name\": \"head\", \"units\": 3}", "softmax", "softmax"},
+};
+
+static eg_status add_layer(eg_model *m, const struct layer *l, bool smooth, int *tensor)
 {
+    const char *activation = smooth ? l->smooth : l->activation,
+               *class_name = smooth && !strcmp(l->class_name, "MaxPooling2D") ? "AveragePooling2D" : l->class_name;
     int layer;
-    json_t *json = json_loads(config, 0, NULL);
+    json_t *json = json_loads(l->config, 0, NULL);
     const egi_layer_type *type = egi_layer_type_find(class_name);
     eg_status status = json && type ? EG_OK : egi_fail(EG_ERR_INTERNAL, "self-test: layer %s", class_name);
+    if (status == EG_OK && activation && json_object_set_new(json, "activation", json_string(activation)))
+        status = egi_fail(EG_ERR_NOMEM, "self-test: layer %s", class_name);
     if (status == EG_OK)
         status = egi_model_add_layer(m, type, json, NULL, &layer);
     json_decref(json);
     return status == EG_OK ? egi_model_call(m, layer, tensor, 1, -1, tensor) : status;
 }
 
-static eg_status build(eg_model *m)
+/* `smooth`: without kinks, of which rounding would find other sides. */
+static eg_status build(eg_model *m, bool smooth)
 {
-    static const char *const layers[][2] = {
-        {"Conv2D", "{\"name\": \"conv\", \"filters\": 8, \"kernel_size\": [3, 3], \"padding\": \"same\", "
-                   "\"activation\": \"relu\"}"},
-        {"BatchNormalization", "{\"name\": \"norm\"}"},
-        {"MaxPooling2D", "{\"name\": \"pool\", \"pool_size\": [2, 2]}"},
-        {"Flatten", "{\"name\": \"flat\"}"},
-        {"Dense", "{\"name\": \"head\", \"units\": 3, \"activation\": \"softmax\"}"},
-    };
     int tensor;
     EG_TRY(egi_model_add_input(m, &EGI_SHAPE(12, 12, 2), &tensor));
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
-        EG_TRY(add_layer(m, layers[i][0], layers[i][1], &tensor));
+        EG_TRY(add_layer(m, &layers[i], smooth, &tensor));
     EG_TRY(egi_model_add_output(m, tensor));
     return egi_model_finish(m);
 }
@@ -104,16 +120,21 @@ static double difference(const float *a, const float *b, int64_t n)
     return size > 0 ? d / size : INFINITY;
 }
 
-static eg_status compare_gradients(const eg_model *m, double *error)
+/* The gradients in a precision against those of an oracle, which a flag selects. */
+static eg_status compare_gradients(const eg_model *m, egi_precision precision, bool *oracle, double *error)
 {
     eg_context *c = m->context;
     const egi_control control = {.seed = 1, .lr = 0, .weights_version = 1};
+    const egi_precision configured = c->precision;
+    const bool selected = *oracle;
     trial fast = {0}, slow = {0};
+    c->precision = precision;
     eg_status status = compile(m, NULL, &fast);
-    c->device->reference_only = true;
+    *oracle = true;
     if (status == EG_OK)
         status = compile(m, NULL, &slow);
-    c->device->reference_only = false;
+    *oracle = selected;
+    c->precision = configured;
     if (status == EG_OK) {
         fill_batch(&fast, 0);
         fill_batch(&slow, 0);
@@ -129,6 +150,21 @@ static eg_status compare_gradients(const eg_model *m, double *error)
         *error = difference(fast.grads, slow.grads, m->arena_count);
     release(c, &fast);
     release(c, &slow);
+    return status;
+}
+
+/* NVIDIA's libraries against the device's own kernels, in each precision that it has. */
+static eg_status check_libraries(eg_context *c, double error[3])
+{
+    eg_status status = EG_OK;
+    for (int p = 0; p <= (int)c->device->precision_most && status == EG_OK; p++) {
+        eg_model *m;
+        EG_TRY(egi_model_create(&m, c, EGI_F32, 3));
+        status = build(m, p != EGI_PRECISION_F32);
+        if (status == EG_OK)
+            status = compare_gradients(m, (egi_precision)p, &c->own_kernels, &error[p]);
+        eg_model_free(m);
+    }
     return status;
 }
 
@@ -193,29 +229,71 @@ static eg_status probe_gemm(eg_context *c, double *gflops)
     return status;
 }
 
-eg_status eg_selftest(char **out, bool *ok, eg_context *c)
+typedef struct results {
+    bool libraries;
+    int precisions;
+    double reference, own[3]; /* errors against these; own: by precision */
+    double first, last;       /* losses */
+    double gflops;
+    egi_peak peak;
+} results;
+
+static eg_status measure(eg_context *c, results *r)
 {
     eg_model *m;
-    egi_peak peak;
-    double error = INFINITY, first = NAN, last = NAN, gflops = 0;
     EG_TRY(egi_model_create(&m, c, EGI_F32, 3));
-    eg_status status = build(m);
+    eg_status status = build(m, false);
     if (status == EG_OK)
-        status = compare_gradients(m, &error);
+        status = compare_gradients(m, EGI_PRECISION_F32, &c->device->reference_only, &r->reference);
+    if (status == EG_OK && r->libraries)
+        status = check_libraries(c, r->own);
     if (status == EG_OK)
-        status = train(m, &first, &last);
+        status = train(m, &r->first, &r->last);
     eg_model_free(m);
     EG_TRY(status);
-    EG_TRY(probe_gemm(c, &gflops));
-    EG_TRY(c->device->type->peak(c->device, &peak));
-    /* f32 sums of some hundred terms in another order differ by some 1e-6 of the largest. */
-    const bool gradients = error < 1e-4, learns = last < 0.5 * first;
+    EG_TRY(probe_gemm(c, &r->gflops));
+    return c->device->type->peak(c->device, &r->peak);
+}
+
+/* Sums of some hundred terms in another order differ by some 1e-6 of the largest; rounded factors and products by what
+ * they are rounded by, 2^-11 and 2^-8, and some of it adds up. */
+static const double most[3] = {1e-4, 5e-3, 4e-2};
+
+/* "f32 3.1e-07, tf32 4.0e-04": of at most 3 * 24 characters. Is all well? */
+static bool describe_libraries(const results *r, char text[80])
+{
+    static const char *const names[3] = {"f32", "tf32", "bf16"};
+    bool ok = true;
+    int at = 0;
+    for (int p = 0; p < r->precisions; p++) {
+        at += snprintf(text + at, (size_t)(80 - at), "%s%s %.1e", p ? ", " : "", names[p], r->own[p]);
+        ok = ok && r->own[p] < most[p];
+    }
+    return ok;
+}
+
+eg_status eg_selftest(char **out, bool *ok, eg_context *c)
+{
+    results r = {.libraries = c->device->libraries && !c->own_kernels,
+                 .precisions = (int)c->device->precision_most + 1,
+                 .reference = INFINITY,
+                 .own = {INFINITY, INFINITY, INFINITY},
+                 .first = NAN,
+                 .last = NAN};
+    char errors[80] = "", libraries[200] = "";
+    EG_TRY(measure(c, &r));
+    const bool gradients = r.reference < most[0], learns = r.last < 0.5 * r.first;
+    const bool agree = !r.libraries || describe_libraries(&r, errors);
+    if (r.libraries)
+        snprintf(libraries, sizeof libraries, "test    the same, NVIDIA's libraries against own kernels: %s (%s)\n",
+                 errors, agree ? "ok" : "NOT OK, at most 1e-4, 5e-3, 4e-2 wanted: run.libraries=off does without them");
     EG_TRY(egi_format(out, c,
                       "test    gradients of a convolutional network, fast against reference: %.1e of the largest (%s)\n"
-                      "test    60 steps of training: loss %.3f to %.3f (%s)\n"
+                      "%stest    60 steps of training: loss %.3f to %.3f (%s)\n"
                       "speed   matrix product %.3g GFLOP/s, of at most %.3g; memory %.3g GB/s",
-                      error, gradients ? "ok" : "NOT OK, at most 1e-4 wanted", first, last,
-                      learns ? "ok" : "NOT OK, half at most wanted", gflops, peak.flops * 1e-9, peak.bytes * 1e-9));
-    *ok = gradients && learns;
+                      r.reference, gradients ? "ok" : "NOT OK, at most 1e-4 wanted", libraries, r.first, r.last,
+                      learns ? "ok" : "NOT OK, half at most wanted", r.gflops, r.peak.flops * 1e-9,
+                      r.peak.bytes * 1e-9));
+    *ok = gradients && agree && learns;
     return EG_OK;
 }

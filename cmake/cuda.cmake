@@ -56,6 +56,17 @@ configure_file(${PROJECT_BINARY_DIR}/cuda/images.S.new ${PROJECT_BINARY_DIR}/cud
 set_source_files_properties(${PROJECT_BINARY_DIR}/cuda/images.S PROPERTIES OBJECT_DEPENDS "${EG_CUDA_IMAGES}")
 
 file(GLOB EG_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.c)
+# cuDNN's headers do not come with CUDA: without them its convolutions are left out.
+find_path(EG_CUDNN_INCLUDE cudnn_graph.h HINTS ${EG_CUDA_ROOT}/include ${PROJECT_SOURCE_DIR}/build/cuda/include)
+mark_as_advanced(EG_CUDNN_INCLUDE)
+if(EG_CUDNN_INCLUDE)
+  target_compile_definitions(engram PRIVATE EG_WITH_CUDNN)
+  target_include_directories(engram SYSTEM PRIVATE ${EG_CUDNN_INCLUDE})
+  target_include_directories(engram SYSTEM PRIVATE ${EG_CUDNN_INCLUDE})
+else()
+  message(STATUS "cuda: no cudnn_graph.h was found, convolutions by cuDNN are left out (tools/setup --cuda brings it)")
+  list(FILTER EG_CUDA_SOURCES EXCLUDE REGEX "/cudnn_")
+endif()
 target_sources(engram PRIVATE ${EG_CUDA_SOURCES} ${PROJECT_BINARY_DIR}/cuda/images.S)
 target_include_directories(engram SYSTEM PRIVATE ${EG_CUDA_ROOT}/include)
 target_compile_definitions(engram PRIVATE EG_WITH_CUDA)

@@ -20,6 +20,7 @@ struct eg_context {
     egi_device *device;                  /* owned */
     const egi_device_type *const *types; /* the devices there are, best first, NULL at the end */
     egi_precision precision;             /* of kernels that are prepared from now on */
+    bool own_kernels;                    /* these use no library of NVIDIA's: run.libraries=off */
     bool undecided;                      /* the device is chosen by egi_context_set_device() */
     egi_team *team;                      /* owned: the threads; core/team.h */
     egi_mirror *mirrors;                 /* of a device with memory of its own; core/mirror.h */

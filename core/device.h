@@ -84,6 +84,7 @@ struct egi_device_type {
 struct egi_device {
     const egi_device_type *type;
     eg_context *context;
+    bool libraries;               /* NVIDIA's are used, but where context->own_kernels */
     egi_precision precision_most; /* products can be rounded so, and in all ways before it */
     bool reference_only;          /* for tests: never a fast kernel */
     bool eager;                   /* for tests: kernels one by one, never as a graph */

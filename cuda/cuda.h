@@ -26,14 +26,15 @@ typedef struct egi_cuda_graph {
     cudaGraphExec_t exec; /* NULL: not captured yet */
 } egi_cuda_graph;
 
+typedef struct egi_cudnn egi_cudnn;
 typedef struct egi_cuda_lt egi_cuda_lt;
 
 typedef struct egi_cuda {
     egi_device base;
     egi_cudart api;
-    void *runtime;   /* the loaded libcudart */
-    egi_cuda_lt *lt; /* cuda/lt.h; NULL: there is no cublasLt */
-    bool own_only;   /* for tests: own kernels where a library's would do */
+    void *runtime;    /* the loaded libcudart */
+    egi_cuda_lt *lt;  /* cuda/lt.h; NULL: there is no cublasLt */
+    egi_cudnn *cudnn; /* cuda/cudnn_graph.h; NULL: there is no cuDNN */
     cudaLibrary_t families[EGI_CUDA_FAMILIES];
     int n_families;
     cudaStream_t stream;
@@ -56,6 +57,13 @@ static inline egi_cuda *egi_cuda_of(const egi_kernel *k)
 /** EG_OK, or the failure as a status with a message: "cuda: <what>: <the runtime's text>". */
 EG_MUST_USE eg_status egi_cuda_check(egi_cuda *cuda, cudaError_t error, const char *what);
 
+/** A library of NVIDIA's by its file's name: where the loader looks, then in CUDA's usual folders. NULL: it is not
+ * there.
+ */
+void *egi_cuda_open(const char *name);
+/** Sets *function, a pointer to a function, or returns false. */
+bool egi_cuda_symbol(void *library, const char *name, void *function);
+
 /** Finds libcudart and its functions. Errors: DEVICE, saying what is missing. */
 EG_MUST_USE eg_status egi_cuda_load(egi_cuda *cuda);
 void egi_cuda_unload(egi_cuda *cuda);
@@ -71,6 +79,22 @@ EG_MUST_USE eg_status egi_cuda_lt_create(egi_cuda *cuda);
 void egi_cuda_lt_destroy(egi_cuda *cuda);
 /** Which cublasLt is used, e.g. "cuBLASLt 13.1". */
 void egi_cuda_lt_text(const egi_cuda *cuda, char *out, size_t room);
+
+/** Loads cuDNN where there is one for a real device. Returns what of it the device's description says. */
+#ifdef EG_WITH_CUDNN
+const char *egi_cudnn_open(egi_cuda *cuda, char *text, size_t room);
+void egi_cudnn_close(egi_cuda *cuda);
+#else
+static inline const char *egi_cudnn_open(egi_cuda *cuda, char *text, size_t room)
+{
+    (void)cuda, (void)text, (void)room;
+    return "no cuDNN";
+}
+static inline void egi_cudnn_close(egi_cuda *cuda)
+{
+    (void)cuda;
+}
+#endif
 
 /** A kernel of the library's images by its name. Errors: INTERNAL. */
 EG_MUST_USE eg_status egi_cuda_find(egi_cuda *cuda, const char *name, cudaKernel_t *out);
@@ -93,6 +117,9 @@ typedef struct egi_cuda_launch {
     const void *args;       /* the struct, copied */
     size_t size;            /* of it, at most EGI_CUDA_ARGS_MAX */
     uint16_t scratch_field; /* EGI_FIELD() of a pointer in it that is set to the plan's scratch; 0: none */
+    size_t scratch_at;      /* or so many bytes into it */
+    uint16_t second_field;  /* another such pointer */
+    size_t second_at;
 } egi_cuda_launch;
 
 #define EGI_CUDA_ARGS_MAX 768
@@ -104,16 +131,22 @@ EG_MUST_USE eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *
 
 /** A library's call, with a state of its own. Errors are the device's. */
 typedef eg_status (*egi_cuda_call)(const egi_kernel *k, void *state);
+typedef void (*egi_cuda_call_release)(egi_cuda *cuda, void *state);
 
 /** Adds a library's call to a kernel that is being prepared, in the order of its launches. `*state` is set to `size`
- *  bytes of zeros that live as long as the kernel. */
-EG_MUST_USE eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, void *state, size_t size);
+ *  bytes of zeros that live as long as the kernel; `release` (or NULL) gives back what they hold. */
+EG_MUST_USE eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, egi_cuda_call_release release, void *state,
+                                        size_t size);
 
 /** Adds a launch: y = act(y) over n floats, behind a library's call. */
 EG_MUST_USE eg_status egi_cuda_activate(egi_kernel *k, float *y, int64_t n, egi_act act, float alpha);
 
 /** Copies a host's table to device memory that lives as long as the kernel that is being prepared. At most one. */
 EG_MUST_USE eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t bytes);
+
+/** Adds the launches of y = the sum of x (rows, c) over its rows; x NULL: what lies where scratch begins. Parts of sums
+ * lie behind that. */
+EG_MUST_USE eg_status egi_cuda_column_sum_add(egi_kernel *k, const float *x, int64_t rows, int64_t c, float *y);
 
 /** Every value is of f32, i32 or u8: what kernels are written for. */
 bool egi_cuda_is_f32(const egi_kernel *k);

@@ -156,6 +156,7 @@ static void destroy(egi_device *device)
     egi_cuda *c = (egi_cuda *)device;
     for (int i = 0; i < c->n_families; i++)
         c->api.cudaLibraryUnload(c->families[i]);
+    egi_cudnn_close(c);
     if (c->control_in)
         egi_cuda_inlet.release(c->control_in);
     if (c->control)
@@ -198,7 +199,7 @@ static eg_status begin(egi_cuda *c, int index)
 {
     struct cudaDeviceProp prop;
     int runtime = 0, driver = 0;
-    char lt[32];
+    char lt[32], cudnn[16];
     EG_TRY(egi_cuda_load(c));
     EG_TRY(choose(c, index));
     EG_TRY(egi_cuda_check(c, c->api.cudaGetDeviceProperties(&prop, index), "device"));
@@ -216,8 +217,10 @@ static eg_status begin(egi_cuda *c, int index)
     c->base.precision_most = prop.major >= 8 ? EGI_PRECISION_BF16 : EGI_PRECISION_F32;
     egi_cuda_lt_text(c, lt, sizeof lt);
     snprintf(c->base.description, sizeof c->base.description,
-             "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", prop.name, (double)prop.totalGlobalMem / 1e9,
-             prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10, lt);
+             "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s, %s", prop.name,
+             (double)prop.totalGlobalMem / 1e9, prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10,
+             driver / 1000, driver % 1000 / 10, lt, egi_cudnn_open(c, cudnn, sizeof cudnn));
+    c->base.libraries = c->lt || c->cudnn;
     return EG_OK;
 }
 

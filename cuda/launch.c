@@ -4,16 +4,18 @@
 
 #include <string.h>
 
-#define LAUNCHES_MAX 6
+#define LAUNCHES_MAX 8
 
 typedef struct launch {
     egi_cuda_call call; /* a library's, with `state`, instead of a launch; or NULL */
+    egi_cuda_call_release release;
     void *state;
     cudaKernel_t function;
     dim3 grid;
     unsigned block;
     size_t shared;
-    uint16_t scratch_field;
+    uint16_t scratch_field[2];
+    size_t scratch_at[2];
     _Alignas(16) char args[EGI_CUDA_ARGS_MAX];
 } launch;
 
@@ -33,8 +35,11 @@ static void release_state(egi_device *device, egi_kernel *k)
 static void release_launches(egi_device *device, egi_kernel *k)
 {
     launches *all = k->state;
-    for (int i = 0; i < all->n; i++)
+    for (int i = 0; i < all->n; i++) {
+        if (all->list[i].release)
+            all->list[i].release((egi_cuda *)device, all->list[i].state);
         egi_free(device->context, all->list[i].state);
+    }
     device->type->release(device, all->table);
     release_state(device, k);
 }
@@ -43,8 +48,11 @@ static eg_status run_launch(const egi_kernel *k, launch *l)
 {
     egi_cuda *c = egi_cuda_of(k);
     void *args[] = {l->args};
-    if (l->scratch_field)
-        memcpy(l->args + l->scratch_field - 1, &k->scratch, sizeof k->scratch);
+    for (int i = 0; i < 2; i++) {
+        char *address = (char *)k->scratch + l->scratch_at[i];
+        if (l->scratch_field[i])
+            memcpy(l->args + l->scratch_field[i] - 1, &address, sizeof address);
+    }
     return egi_cuda_check(
         c,
         c->api.cudaLaunchKernel((const void *)l->function, l->grid, (dim3){l->block, 1, 1}, args, l->shared, c->stream),
@@ -92,7 +100,7 @@ eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t by
     return k->device->type->upload(k->device, *there, table, bytes);
 }
 
-eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, void *state, size_t size)
+eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, egi_cuda_call_release release, void *state, size_t size)
 {
     EG_TRY(make_state(k));
     launches *all = k->state;
@@ -101,6 +109,7 @@ eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, void *state, size
     launch *l = &all->list[all->n];
     EG_TRY(egi_alloc(&l->state, k->device->context, 1, size));
     l->call = call;
+    l->release = release;
     all->n++;
     memcpy(state, &l->state, sizeof l->state);
     return EG_OK;
@@ -121,7 +130,8 @@ eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)
     *l = (launch){.grid = {(unsigned)x, (unsigned)y, (unsigned)z},
                   .block = (unsigned)what->block,
                   .shared = what->shared,
-                  .scratch_field = what->scratch_field};
+                  .scratch_field = {what->scratch_field, what->second_field},
+                  .scratch_at = {what->scratch_at, what->second_at}};
     memcpy(l->args, what->args, what->size);
     return egi_cuda_find(egi_cuda_of(k), what->name, &l->function);
 }

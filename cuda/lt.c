@@ -178,9 +178,9 @@ static eg_status prepare(egi_kernel *out, const egi_cuda_product *of)
 {
     const egi_cuda *c = egi_cuda_of(out);
     egi_cuda_lt_product *p;
-    if (!c->lt || c->own_only || !egi_cuda_is_f32(out) || of->m == 0 || of->n == 0 || of->k == 0)
+    if (!c->lt || out->device->context->own_kernels || !egi_cuda_is_f32(out) || of->m == 0 || of->n == 0 || of->k == 0)
         return EGI_CUDA_DECLINE;
-    EG_TRY(egi_cuda_call_add(out, run_product, &p, sizeof *p));
+    EG_TRY(egi_cuda_call_add(out, run_product, NULL, &p, sizeof *p));
     EG_TRY(egi_cuda_lt_describe(c->lt, p, of));
     EG_TRY(choose(c->lt, p));
     out->scratch_bytes = p->workspace;

@@ -14,15 +14,29 @@ static egi_cuda_columns columns_of(const egi_kernel *k, egi_val x, bool by_sampl
                                EGI_COLUMNS_VECTOR(c, egi_cuda_data(k, x)));
 }
 
+/* x NULL: it lies where scratch begins. The parts lie behind it. */
 static eg_status launch_sums(egi_kernel *out, egi_cuda_sum_args args)
 {
-    const uint16_t scratch = EGI_FIELD(egi_cuda_sum_args, parts);
-    EG_TRY(EGI_COLUMNS_LAUNCH(out, "eg_column_sum", args, scratch));
+    const uint16_t x = args.x ? 0 : EGI_FIELD(egi_cuda_sum_args, x), parts = EGI_FIELD(egi_cuda_sum_args, parts);
+    const size_t taken = args.x ? 0 : (size_t)(args.g.rows * args.g.c) * sizeof(float), at = (taken + 63) / 64 * 64,
+                 wanted = at + (size_t)egi_cuda_columns_parts(&args.g) * sizeof(double);
+    EG_TRY(EGI_CUDA_LAUNCH(out, .name = "eg_column_sum", .grid = {egi_cuda_columns_grid(&args.g)},
+                           .block = egi_cuda_columns_block(&args.g), .args = &args, .size = sizeof args,
+                           .scratch_field = parts, .scratch_at = at, .second_field = x));
     if (args.g.chunks == 1)
         return EG_OK;
-    out->scratch_bytes = (size_t)egi_cuda_columns_parts(&args.g) * sizeof(double);
+    if (out->scratch_bytes < wanted)
+        out->scratch_bytes = wanted;
     args.g = egi_cuda_columns_few(args.g.samples, args.g.chunks, args.g.c);
-    return EGI_COLUMNS_LAUNCH(out, "eg_column_sum_finish", args, scratch);
+    return EGI_CUDA_LAUNCH(out, .name = "eg_column_sum_finish", .grid = {egi_cuda_columns_grid(&args.g)},
+                           .block = egi_cuda_columns_block(&args.g), .args = &args, .size = sizeof args,
+                           .scratch_field = parts, .scratch_at = at);
+}
+
+eg_status egi_cuda_column_sum_add(egi_kernel *k, const float *x, int64_t rows, int64_t c, float *y)
+{
+    const egi_cuda_columns g = egi_cuda_columns_of(1, rows, c, EGI_COLUMNS_VECTOR(c, x));
+    return launch_sums(k, (egi_cuda_sum_args){.g = g, .x = x, .y = y, .count = 1});
 }
 
 eg_status egi_cuda_column_sum(egi_device *device, egi_kernel *out)

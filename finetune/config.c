@@ -132,6 +132,7 @@ const egi_field egi_run_fields[] = {
     INT("run.seed", run.seed, "1", 0, 9007199254740991.0, "of every random draw"),
     TEXT("run.device", run.device, "auto", "auto, cpu, cuda or cuda:N"),
     INT_OR("run.threads", run.threads, "auto", 0, 1, 1024, "auto: as many as this process may use"),
+    CHOICE("run.libraries", run.libraries, "auto", "auto|off", "NVIDIA's libraries on a GPU, where they are installed; off: Engram's own kernels alone"),
     BOOL("run.deterministic", run.deterministic, "true", "the same command, seed and threads give the same bits"),
     TEXT("run.time_limit", run.time_limit, "0", "training ends after 90s, 30m, 2h; 0: no limit"),
     INT("run.log_steps", run.log_steps, "0", 0, 1e9, "a line in metrics.jsonl every so many steps; 0: a line an epoch"),
@@ -518,6 +519,7 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
     EG_TRY(egi_context_set_device(context, r->run.device));
     EG_TRY(egi_context_set_precision(context, r->finetune.precision ? (egi_precision)(r->finetune.precision - 1)
                                                                     : EGI_PRECISION_F32));
+    context->own_kernels = r->run.libraries == 1;
     context->seed = (uint64_t)r->run.seed;
     return r->run.threads > 0 ? egi_context_set_threads(context, (int)r->run.threads) : EG_OK;
 }

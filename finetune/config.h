@@ -103,6 +103,7 @@ typedef struct egi_run_config {
         int64_t seed;
         char device[EGI_TEXT_MAX];
         int64_t threads; /* 0: automatic */
+        int libraries;   /* 0 auto, 1 off */
         bool deterministic;
         char time_limit[EGI_TEXT_MAX]; /* "0", "90s", "30m", "2h": egi_config_seconds() */
         int64_t log_steps;             /* a line in metrics.jsonl every so many steps; 0: a line an epoch */

@@ -1,11 +1,5 @@
 #include "harness.h"
 
-#ifdef EG_WITH_CUDA
-extern "C" {
-#include "cuda/cuda.h"
-}
-#endif
-
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -29,11 +23,7 @@ Context::Context(bool reference_only, int threads)
 
 void Context::own_kernels(bool only)
 {
-#ifdef EG_WITH_CUDA
-    if (c->device->type == &egi_device_cuda)
-        ((egi_cuda *)c->device)->own_only = only;
-#endif
-    (void)only;
+    c->own_kernels = only;
 }
 
 Context::~Context()
