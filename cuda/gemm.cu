@@ -8,6 +8,7 @@
  * multiply-adds for each float they load, 32 x 32 tiles 8 (mostly from the second-level cache). */
 #include "cuda/act.cuh"
 #include "cuda/gemm.h"
+#include "cuda/vectors.cuh"
 
 /* A warp is 4 x 8 threads; a thread has `own_rows` x `own_columns` elements, in quads that lie a share of the tile
  * apart, so that a warp's reads of shared memory are wide and without conflicts. */
@@ -125,7 +126,7 @@ __device__ __forceinline__ void put(const egi_cuda_gemm_args &p, int64_t row, in
         if (!p.parts && column + j < p.n)
             sums[j] = finish(p, sums[j], at + j, column + j);
     if (p.quads_c && column + 3 < p.n) {
-        *(float4 *)to = make_float4(sums[0], sums[1], sums[2], sums[3]);
+        eg_store<4>(to, sums);
         return;
     }
 #pragma unroll
