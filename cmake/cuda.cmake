@@ -21,6 +21,13 @@ endif()
 execute_process(COMMAND ${EG_NVCC} --dryrun -E -x cu /dev/null ERROR_VARIABLE dryrun)
 string(REGEX REPLACE ".*_HERE_=([^\n]*).*" "\\1/.." EG_CUDA_ROOT "${dryrun}")
 get_filename_component(EG_CUDA_ROOT ${EG_CUDA_ROOT} REALPATH)
+if(NOT EXISTS ${EG_CUDA_ROOT}/include/cublasLt.h)
+  if(EG_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "EG_CUDA=ON: ${EG_CUDA_ROOT}/include has no cublasLt.h; install cuBLAS's headers (tools/setup --cuda brings them)")
+  endif()
+  message(STATUS "cuda: ${EG_CUDA_ROOT}/include has no cublasLt.h, the device is left out (tools/setup --cuda brings it)")
+  return()
+endif()
 enable_language(ASM)
 
 # Machine code is made of the PTX of compute_75, whatever it is for: that is what the simulator runs.

@@ -48,8 +48,10 @@ static void lifetimes(egi_plan *p)
         const egi_node *node = &p->nodes[i];
         for (int k = 0; !node->dead && node->op->in[k]; k++)
             touch(p, egi_arg(node->args, node->op->in[k]), (int)i);
-        for (int k = 0; !node->dead && node->op->out[k]; k++)
+        for (int k = 0; !node->dead && node->op->out[k]; k++) {
             touch(p, egi_arg(node->args, node->op->out[k]), (int)i);
+            p->values[egi_root(p, egi_arg(node->args, node->op->out[k]))].written = true;
+        }
     }
     for (int64_t v = 1; v < p->n_values; v++) {
         egi_value *value = &p->values[v];
@@ -114,11 +116,15 @@ typedef struct block {
     egi_val v;
     size_t bytes, offset;
     int first, last;
+    bool input;
 } block;
 
+/* Inputs come first, side by side: they go to a device as one. */
 static int by_size(const void *a, const void *b)
 {
     const block *x = a, *y = b;
+    if (x->input != y->input)
+        return x->input ? -1 : 1;
     if (x->bytes != y->bytes)
         return x->bytes < y->bytes ? 1 : -1;
     return x->v < y->v ? -1 : 1;
@@ -160,8 +166,11 @@ static int collect_blocks(egi_plan *p, block *blocks)
         p->sum_bytes += rounded;
         if (value->over)
             continue;
-        blocks[n++] =
-            (block){.v = v, .bytes = rounded ? rounded : PLACE_ALIGN, .first = value->first, .last = value->last};
+        blocks[n++] = (block){.v = v,
+                              .bytes = rounded ? rounded : PLACE_ALIGN,
+                              .first = value->first,
+                              .last = value->last,
+                              .input = value->kind == EGI_VAL_KEPT && !value->written};
     }
     return n;
 }

@@ -2,6 +2,7 @@
 #ifndef EGI_CONTEXT_H
 #define EGI_CONTEXT_H
 
+#include "core/precision.h"
 #include "core/status.h"
 #include "engram/context.h"
 
@@ -18,6 +19,7 @@ struct eg_context {
     int threads;
     egi_device *device;                  /* owned */
     const egi_device_type *const *types; /* the devices there are, best first, NULL at the end */
+    egi_precision precision;             /* of kernels that are prepared from now on */
     bool undecided;                      /* the device is chosen by egi_context_set_device() */
     egi_team *team;                      /* owned: the threads; core/team.h */
     egi_mirror *mirrors;                 /* of a device with memory of its own; core/mirror.h */
@@ -35,6 +37,9 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
 /** The device of a context that was made with device "configured": "auto", or a name with or without ":N". Of another
  * context: checks that it is this one. Nothing that a device holds may have been made yet. Errors: DEVICE, STATE. */
 EG_MUST_USE eg_status egi_context_set_device(eg_context *context, const char *name);
+
+/** How products are rounded from now on. Errors: UNSUPPORTED: the device cannot. */
+EG_MUST_USE eg_status egi_context_set_precision(eg_context *context, egi_precision precision);
 
 /** Sets how many threads kernels that are prepared from now on use; 1 to 1024. Errors: NOMEM. */
 EG_MUST_USE eg_status egi_context_set_threads(eg_context *context, int threads);

@@ -46,6 +46,20 @@ typedef struct egi_fast {
     egi_prepare_fn prepare;
 } egi_fast;
 
+/** How a plan's inputs get to a device with memory of its own while it still computes: there are two places at the
+ * host, one that is filled and one that is on its way. */
+typedef struct egi_inlet egi_inlet;
+
+/** Owner of an inlet: the caller, `release`. Errors: NOMEM, DEVICE. */
+typedef struct egi_inlet_type {
+    eg_status (*create)(egi_inlet **out, egi_device *device, void *to, size_t bytes);
+    void (*release)(egi_inlet *inlet);
+    /** The place to fill next; waits until what was sent from it has left. */
+    eg_status (*turn)(egi_inlet *inlet, void **host);
+    /** Sends that place to `to`, behind what the device was told to do before; does not wait. */
+    eg_status (*send)(egi_inlet *inlet);
+} egi_inlet_type;
+
 struct egi_device_type {
     const char *name;
     /** `index`: which of several, 0 the first. Errors: DEVICE, with the reason. */
@@ -58,10 +72,10 @@ struct egi_device_type {
     /** Device memory: aligned to 64 and zeroed. */
     eg_status (*alloc)(egi_device *device, void **out, size_t bytes);
     void (*release)(egi_device *device, void *block);
-    /** Of a device with memory of its own; NULL: it computes in the host's. `from` may be changed once upload returns;
-     * download waits for everything before it. */
+    /** Of a device with memory of its own; NULL: it computes in the host's. Both wait until it is done. */
     eg_status (*upload)(egi_device *device, void *to, const void *from, size_t bytes);
     eg_status (*download)(egi_device *device, void *to, const void *from, size_t bytes);
+    const egi_inlet_type *inlet; /* of such a device */
     /** Measures what the device can do, with the context's threads, in about a second. */
     eg_status (*peak)(egi_device *device, egi_peak *out);
 };
@@ -69,9 +83,10 @@ struct egi_device_type {
 struct egi_device {
     const egi_device_type *type;
     eg_context *context;
-    bool reference_only;   /* for tests: never a fast kernel */
-    bool eager;            /* for tests: kernels one by one, never as a graph */
-    char description[192]; /* units and libraries, e.g. "avx2, oneDNN 2.6.3" */
+    egi_precision precision_most; /* products can be rounded so, and in all ways before it */
+    bool reference_only;          /* for tests: never a fast kernel */
+    bool eager;                   /* for tests: kernels one by one, never as a graph */
+    char description[192];        /* units and libraries, e.g. "avx2, oneDNN 2.6.3" */
 };
 
 #endif

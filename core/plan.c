@@ -225,6 +225,11 @@ void *egi_plan_data(const egi_plan *p, egi_val v)
     return p->t[v].data;
 }
 
+eg_status egi_plan_refill(egi_plan *p)
+{
+    return p->inlet ? egi_stage_refill(p) : EG_OK;
+}
+
 void egi_plan_point(egi_plan *p, egi_val v, const void *data)
 {
     for (egi_val u = v; u < p->n_values; u++)

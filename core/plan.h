@@ -21,6 +21,7 @@ typedef struct egi_value {
     egi_val grad;       /* for a bound leaf: where its gradient goes (bound too), or EGI_NONE */
     egi_val square;     /* for a bound leaf: where squared per-sample gradients are summed, or EGI_NONE */
     egi_val over;       /* lies where this value was, which nobody reads any more, or EGI_NONE */
+    bool written;       /* by a live node; after placing */
     int first, last;    /* nodes that write it first and touch it, or what lies over it, last; after placing */
 } egi_value;
 
@@ -55,6 +56,10 @@ struct egi_plan {
     egi_tensor *kt;   /* after compiling: what kernels see; `t` itself where the device computes in the host's memory */
     egi_stage *stage; /* (n_stage) NULL: there is nothing to copy */
     int64_t n_stage;
+    egi_inlet *inlet;     /* the inputs' way to the device; NULL: they are where kernels read them */
+    egi_val *inlet_value; /* (n_inlet) inputs and what lies over them */
+    int64_t n_inlet;
+    bool refilled; /* they were filled through the inlet since the last run */
     int64_t n_values, values_capacity, tensors_capacity;
     egi_node *nodes;
     int64_t n_nodes, nodes_capacity;
@@ -167,6 +172,9 @@ eg_status egi_plan_run_forward(egi_plan *plan, const egi_control *control);
 eg_status egi_plan_run_backward(egi_plan *plan, const egi_control *control);
 /** Address of a kept or bound value after compiling. */
 void *egi_plan_data(const egi_plan *plan, egi_val v);
+/** Before all inputs of a compiled plan are filled anew: where a device may still be reading what they hold, they get
+ * another place, so egi_plan_data() of inputs changes. Errors: DEVICE. */
+eg_status egi_plan_refill(egi_plan *plan);
 /** From now on input `v` of a compiled plan is read at `data` (borrowed, of v's size): nothing is copied. Only of plans
  * without a backward pass, whose kernels remember addresses. */
 void egi_plan_point(egi_plan *plan, egi_val v, const void *data);

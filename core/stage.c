@@ -50,11 +50,13 @@ static eg_status stage_bound(egi_plan *p, egi_stage *s, uint8_t use)
 /* What the forward part has read was filled before it, and need not go over again. */
 static eg_status stage_kept(egi_plan *p, egi_stage *s, uint8_t use)
 {
-    EG_TRY(egi_alloc(&s->host, p->context, egi_count(&p->t[s->v]), egi_dtype_size(p->t[s->v].dtype)));
-    p->t[s->v].data = s->host;
     s->out = use & WRITTEN;
     s->in = !s->out && use;
     s->again = s->in && !(use & READ_FIRST);
+    if (!s->out)
+        return EG_OK; /* its place is in the inlet */
+    EG_TRY(egi_alloc(&s->host, p->context, egi_count(&p->t[s->v]), egi_dtype_size(p->t[s->v].dtype)));
+    p->t[s->v].data = s->host;
     return EG_OK;
 }
 
@@ -87,6 +89,51 @@ static eg_status stage_values(egi_plan *p, uint8_t *use)
     return EG_OK;
 }
 
+static bool is_input(const egi_plan *p, egi_val v)
+{
+    const egi_value *root = &p->values[egi_root(p, v)];
+    return v != EGI_NONE && root->kind == EGI_VAL_KEPT && !root->written;
+}
+
+/* Inputs lie at the workspace's beginning: how far, and which. */
+static size_t list_inputs(egi_plan *p)
+{
+    size_t bytes = 0;
+    for (egi_val v = 1; v < p->n_values; v++) {
+        if (!is_input(p, v))
+            continue;
+        const size_t end = (size_t)((char *)p->kt[v].data - (char *)p->workspace) + bytes_of(p, v);
+        p->inlet_value[p->n_inlet++] = v;
+        bytes = end > bytes ? end : bytes;
+    }
+    return bytes;
+}
+
+static eg_status make_inlet(egi_plan *p)
+{
+    egi_device *d = p->context->device;
+    EG_TRY(egi_alloc(&p->inlet_value, p->context, p->n_values, sizeof *p->inlet_value));
+    const size_t bytes = list_inputs(p);
+    if (p->n_inlet == 0)
+        return EG_OK;
+    EG_TRY(d->type->inlet->create(&p->inlet, d, p->workspace, bytes));
+    EG_TRY(egi_stage_refill(p));
+    p->refilled = false;
+    return EG_OK;
+}
+
+eg_status egi_stage_refill(egi_plan *p)
+{
+    void *host;
+    EG_TRY(p->context->device->type->inlet->turn(p->inlet, &host));
+    for (int64_t i = 0; i < p->n_inlet; i++) {
+        const egi_val v = p->inlet_value[i];
+        p->t[v].data = (char *)host + ((char *)p->kt[v].data - (char *)p->workspace);
+    }
+    p->refilled = true;
+    return EG_OK;
+}
+
 eg_status egi_stage_make(egi_plan *p)
 {
     uint8_t *use;
@@ -102,7 +149,7 @@ eg_status egi_stage_make(egi_plan *p)
     EG_TRY(egi_alloc(&use, p->context, p->n_values, sizeof *use));
     const eg_status status = stage_values(p, use);
     egi_free(p->context, use);
-    return status;
+    return status == EG_OK ? make_inlet(p) : status;
 }
 
 void egi_stage_release(egi_plan *p)
@@ -112,7 +159,13 @@ void egi_stage_release(egi_plan *p)
         egi_free(p->context, p->stage[i].host);
         d->type->release(d, p->stage[i].device);
     }
+    if (p->inlet)
+        d->type->inlet->release(p->inlet);
+    egi_free(p->context, p->inlet_value);
     egi_free(p->context, p->stage);
+    p->inlet = NULL;
+    p->inlet_value = NULL;
+    p->n_inlet = 0;
     if (p->kt != p->t)
         egi_free(p->context, p->kt);
     p->stage = NULL;
@@ -120,17 +173,25 @@ void egi_stage_release(egi_plan *p)
     p->n_stage = 0;
 }
 
-eg_status egi_stage_in(egi_plan *p, bool again)
+static eg_status stage_in(egi_plan *p, const egi_stage *s, bool again, bool sent)
 {
     egi_device *d = p->context->device;
-    for (int64_t i = 0; i < p->n_stage; i++) {
-        const egi_stage *s = &p->stage[i];
-        if (s->mirror)
-            EG_TRY(egi_mirror_upload(p->context, s->mirror));
-        else if (again ? s->again : s->in)
-            EG_TRY(d->type->upload(d, p->kt[s->v].data, p->t[s->v].data, bytes_of(p, s->v)));
-    }
-    return EG_OK;
+    if (s->mirror)
+        return egi_mirror_upload(p->context, s->mirror);
+    if (!(again ? s->again : s->in) || (sent && is_input(p, s->v)))
+        return EG_OK;
+    return d->type->upload(d, p->kt[s->v].data, p->t[s->v].data, bytes_of(p, s->v));
+}
+
+eg_status egi_stage_in(egi_plan *p, bool again)
+{
+    const bool send = p->refilled && !again;
+    for (int64_t i = 0; i < p->n_stage; i++)
+        EG_TRY(stage_in(p, &p->stage[i], again, send));
+    if (!send)
+        return EG_OK;
+    p->refilled = false;
+    return p->context->device->type->inlet->send(p->inlet);
 }
 
 eg_status egi_stage_out(egi_plan *p)

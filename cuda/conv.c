@@ -57,6 +57,7 @@ static egi_cuda_conv_args forward_args(const egi_kernel *k, const egi_cuda_conv 
                                 .n = (int32_t)c->d.fg,
                                 .f = (int32_t)c->d.f,
                                 .kw = (int32_t)c->d.kw,
+                                .precision = (int32_t)k->device->context->precision,
                                 .act = (int32_t)a->act,
                                 .alpha = a->alpha};
 }
@@ -176,7 +177,6 @@ static egi_cuda_conv_dx_args dx_args(const egi_cuda_conv *c, int64_t *phases)
 
 eg_status egi_cuda_conv2d_dx(egi_device *device, egi_kernel *out)
 {
-    (void)device;
     const egi_conv2d_dx *a = out->args;
     egi_cuda_conv c;
     int64_t phases, floats;
@@ -187,6 +187,7 @@ eg_status egi_cuda_conv2d_dx(egi_device *device, egi_kernel *out)
     args.g.x = egi_cuda_data(out, a->dy);
     args.w = egi_cuda_data(out, a->w);
     args.dx = egi_cuda_data(out, a->dx);
+    args.precision = (int32_t)device->context->precision;
     const bool vectors = egi_cuda_conv_vectors(out, &c, (const egi_val[]){a->dy, a->w, a->dx}, 3);
     const cut t = cut_of(out, "dx_", args.m, args.n, c.g->groups, vectors, true);
     args.tiles = (uint32_t)t.grid[0];
@@ -234,6 +235,7 @@ static eg_status gradient(egi_kernel *k, const egi_cuda_conv *c, const kernel_gr
                                         .n = (int32_t)d->fg,
                                         .f = (int32_t)d->f,
                                         .kw = (int32_t)d->kw,
+                                        .precision = (int32_t)k->device->context->precision,
                                         .splits = (int32_t)parts.splits};
     EG_TRY(EGI_CUDA_LAUNCH(k, .name = t.name, .grid = {t.grid[0], t.grid[1], t.grid[2] * parts.splits},
                            .block = t.block, .args = &args, .size = sizeof args,

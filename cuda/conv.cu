@@ -121,7 +121,7 @@ template <class S, int VEC, bool POOL> __device__ __forceinline__ void forward(c
     weights from_b = {p.w + (int64_t)blockIdx.z * p.n + column, p.k, p.f, column < p.n};
     sums<S> acc;
     acc.clear();
-    multiply<S>(t, a, from_a, b, from_b, 0, p.k, false, acc);
+    multiply<S>(t, a, from_a, b, from_b, 0, p.k, false, p.precision, acc);
     if (POOL)
         write_largest<S>(p, table, column0, acc);
     else
@@ -238,7 +238,7 @@ template <class S, int VEC> __device__ __forceinline__ void input_gradient(const
     transposed from_b = {p, rows, columns, p.w + (int64_t)column0 * p.f + blockIdx.z * g.channels.by, k, p.n - column0};
     sums<S> acc;
     acc.clear();
-    multiply<S>(t, a, from_a, b, from_b, 0, k, false, acc);
+    multiply<S>(t, a, from_a, b, from_b, 0, k, false, p.precision, acc);
     write_gradients<S, VEC>(p, table, column0, acc);
 }
 

@@ -5,6 +5,7 @@
 #define EGI_CUDA_CONV_CUH
 
 #include "cuda/pixels.cuh"
+#include "cuda/precision.cuh"
 
 #define BK  16
 #define FAR (-(1 << 30)) /* a coordinate that no step brings inside */
@@ -22,6 +23,17 @@ template <class S> struct tiles {
     float a[2][BK][S::BM + 4], b[2][BK][S::BN + 4]; /* 4 more: rows stay aligned, columns fall into other banks */
 };
 
+template <int N, int VEC> __device__ __forceinline__ void eg_round_all(float (&v)[N][VEC], int precision)
+{
+    if (precision == EGI_PRECISION_F32)
+        return;
+#pragma unroll
+    for (int i = 0; i < N; i++)
+#pragma unroll
+        for (int j = 0; j < VEC; j++)
+            v[i][j] = eg_rounded(v[i][j], precision);
+}
+
 /* A side whose memory runs along k: a thread reads one k of every few rows. */
 template <int ROWS, int THREADS, int VEC> struct along_k {
     static constexpr int across = BK / VEC, step = THREADS / across, passes = ROWS / step;
@@ -35,8 +47,9 @@ template <int ROWS, int THREADS, int VEC> struct along_k {
             from.template row<VEC>(v[i], threadIdx.x / across + i * step);
     }
 
-    __device__ void store(float (*tile)[ROWS + 4])
+    __device__ void store(float (*tile)[ROWS + 4], int precision)
     {
+        eg_round_all<passes, VEC>(v, precision);
 #pragma unroll
         for (int i = 0; i < passes; i++)
 #pragma unroll
@@ -57,8 +70,9 @@ template <int ROWS, int THREADS, int VEC> struct along_rows {
             from.template at<VEC>(v[i], k + threadIdx.x / across + i * step);
     }
 
-    __device__ void store(float (*tile)[ROWS + 4])
+    __device__ void store(float (*tile)[ROWS + 4], int precision)
     {
+        eg_round_all<passes, VEC>(v, precision);
 #pragma unroll
         for (int i = 0; i < passes; i++)
             eg_store_shared<VEC>(&tile[threadIdx.x / across + i * step][threadIdx.x % across * VEC], v[i]);
@@ -128,13 +142,13 @@ template <class S> __device__ __forceinline__ float sum_of_column(const float (*
  * no thread be a step ahead. Ends with all threads past their reads. */
 template <class S, class A, class FA, class B, class FB>
 __device__ __forceinline__ void multiply(tiles<S> &t, A &a, FA &from_a, B &b, FB &from_b, uint32_t from, uint32_t to,
-                                         bool sum_b, sums<S> &acc)
+                                         bool sum_b, int precision, sums<S> &acc)
 {
     int at = 0;
     if (from >= to)
         return;
     a.fetch(from_a, from), b.fetch(from_b, from);
-    a.store(t.a[0]), b.store(t.b[0]);
+    a.store(t.a[0], precision), b.store(t.b[0], precision);
     __syncthreads();
     for (uint32_t k = from; k < to; k += BK) {
         const bool more = to - k > BK;
@@ -145,7 +159,7 @@ __device__ __forceinline__ void multiply(tiles<S> &t, A &a, FA &from_a, B &b, FB
             acc.b += sum_of_column<S>(t.b[at]);
         at ^= 1;
         if (more)
-            a.store(t.a[at]), b.store(t.b[at]);
+            a.store(t.a[at], precision), b.store(t.b[at], precision);
         __syncthreads();
     }
 }

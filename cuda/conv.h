@@ -38,7 +38,8 @@ typedef struct egi_cuda_conv_args {
     uint32_t m, k;
     int32_t n, f; /* channels out: of a group, of all */
     int32_t kw;
-    int32_t act; /* egi_act */
+    int32_t precision; /* egi_precision: of x and w */
+    int32_t act;       /* egi_act */
     float alpha;
     int32_t size[2], window[2], stride[2], pad[2]; /* of fused pooling; size: what is pooled */
     int32_t area;                                  /* of its window: 1, 2, 4 or 8 */
@@ -53,7 +54,8 @@ typedef struct egi_cuda_conv_dx_args {
     uint32_t m, tiles; /* pixels of a phase, and blocks for them */
     int32_t n, c, f;   /* channels of dx: of a group, of all; of dz: all */
     int32_t size[2], kernel[2], stride[2], pad[2], dilation[2], every[2];
-    int32_t phases; /* columns of phases */
+    int32_t phases;    /* columns of phases */
+    int32_t precision; /* egi_precision: of dz and w */
 } egi_cuda_conv_dx_args;
 
 /** Parts of dw and db, or of their squares: `splits` matrices of (m + 1) x f, the last row db. */
@@ -65,6 +67,7 @@ typedef struct egi_cuda_conv_dw_args {
     uint32_t m;                    /* rows of dw */
     uint32_t pixels, each, sample; /* output pixels: of all samples, of a split, of a sample */
     int32_t n, f, kw, splits;
+    int32_t precision; /* egi_precision: of x and dz */
 } egi_cuda_conv_dw_args;
 
 /** y = the sum of the parts, in order, added to y where `add`. */

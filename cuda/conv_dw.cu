@@ -91,7 +91,7 @@ template <class S, int VEC, bool SQUARE> __device__ __forceinline__ void kernel_
         squares.clear();
     for (uint32_t k = from; k < to; k += unit) {
         from_a.end = from_b.end = min(to, k + unit);
-        multiply<S>(t, a, from_a, b, from_b, k, from_a.end, blockIdx.x == 0, acc);
+        multiply<S>(t, a, from_a, b, from_b, k, from_a.end, blockIdx.x == 0, SQUARE ? 0 : p.precision, acc);
         if (SQUARE) {
             add_squares<S>(squares, acc);
             acc.clear();

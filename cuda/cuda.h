@@ -3,6 +3,7 @@
 #ifndef EGI_CUDA_H
 #define EGI_CUDA_H
 
+#include "core/act.h"
 #include "core/device.h"
 
 #include <cuda_runtime_api.h>
@@ -25,14 +26,20 @@ typedef struct egi_cuda_graph {
     cudaGraphExec_t exec; /* NULL: not captured yet */
 } egi_cuda_graph;
 
+typedef struct egi_cuda_lt egi_cuda_lt;
+
 typedef struct egi_cuda {
     egi_device base;
     egi_cudart api;
-    void *runtime; /* the loaded libcudart */
+    void *runtime;   /* the loaded libcudart */
+    egi_cuda_lt *lt; /* cuda/lt.h; NULL: there is no cublasLt */
+    bool own_only;   /* for tests: own kernels where a library's would do */
     cudaLibrary_t families[EGI_CUDA_FAMILIES];
     int n_families;
     cudaStream_t stream;
-    egi_control *control; /* device memory: what varies from step to step, uploaded before each run */
+    cudaStream_t copies;   /* where inputs go over while `stream` computes */
+    egi_control *control;  /* device memory: what varies from step to step, sent before each run */
+    egi_inlet *control_in; /* its way there */
     egi_cuda_graph graphs[EGI_CUDA_GRAPHS];
     int index;           /* of the device: each thread that comes has to choose it anew */
     int processors;      /* streaming multiprocessors */
@@ -53,8 +60,26 @@ EG_MUST_USE eg_status egi_cuda_check(egi_cuda *cuda, cudaError_t error, const ch
 EG_MUST_USE eg_status egi_cuda_load(egi_cuda *cuda);
 void egi_cuda_unload(egi_cuda *cuda);
 
+/** A library by its name: where the loader looks, then where CUDA 13 is installed. NULL: there is none. */
+void *egi_cuda_open(const char *library);
+void egi_cuda_close(void *library);
+/** Sets the pointer at `function` to a library's function; false: it has none of that name. */
+bool egi_cuda_symbol(void *library, const char *name, void *function);
+
+/** Sets `cuda->lt` where cublasLt can be used. Errors: NOMEM. */
+EG_MUST_USE eg_status egi_cuda_lt_create(egi_cuda *cuda);
+void egi_cuda_lt_destroy(egi_cuda *cuda);
+/** Which cublasLt is used, e.g. "cuBLASLt 13.1". */
+void egi_cuda_lt_text(const egi_cuda *cuda, char *out, size_t room);
+
 /** A kernel of the library's images by its name. Errors: INTERNAL. */
 EG_MUST_USE eg_status egi_cuda_find(egi_cuda *cuda, const char *name, cudaKernel_t *out);
+
+/** Memory of the device, as `alloc` gives it, and of the host that copies come from and go to without help. */
+EG_MUST_USE eg_status egi_cuda_alloc(egi_cuda *cuda, void **out, size_t bytes);
+EG_MUST_USE eg_status egi_cuda_host_alloc(egi_cuda *cuda, void **out, size_t bytes);
+
+extern const egi_inlet_type egi_cuda_inlet;
 
 /** The device's `peak`. */
 EG_MUST_USE eg_status egi_cuda_peak(egi_device *device, egi_peak *out);
@@ -76,6 +101,16 @@ typedef struct egi_cuda_launch {
  *  .args = &a, .size = sizeof a). Launches run in the order in which they were added. */
 #define EGI_CUDA_LAUNCH(k, ...) egi_cuda_launch_add((k), &(egi_cuda_launch){__VA_ARGS__})
 EG_MUST_USE eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *launch);
+
+/** A library's call, with a state of its own. Errors are the device's. */
+typedef eg_status (*egi_cuda_call)(const egi_kernel *k, void *state);
+
+/** Adds a library's call to a kernel that is being prepared, in the order of its launches. `*state` is set to `size`
+ *  bytes of zeros that live as long as the kernel. */
+EG_MUST_USE eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, void *state, size_t size);
+
+/** Adds a launch: y = act(y) over n floats, behind a library's call. */
+EG_MUST_USE eg_status egi_cuda_activate(egi_kernel *k, float *y, int64_t n, egi_act act, float alpha);
 
 /** Copies a host's table to device memory that lives as long as the kernel that is being prepared. At most one. */
 EG_MUST_USE eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t bytes);

@@ -20,22 +20,37 @@ static const unsigned char *const images[] = {
 #undef EG_FAMILY
 };
 
+/* The runtime's current device belongs to the thread, and a context may go from one thread to another. */
+static egi_cuda *enter(egi_device *device)
+{
+    egi_cuda *c = (egi_cuda *)device;
+    c->api.cudaSetDevice(c->index);
+    return c;
+}
+
 /* --- operations --------------------------------------------------------------------------------------------------- */
+
+static eg_status undo(egi_device *device, egi_kernel *out, const egi_kernel *blank, eg_status status)
+{
+    if (out->destroy)
+        out->destroy(device, out);
+    *out = *blank;
+    return status;
+}
 
 static eg_status prepare(egi_device *device, egi_kernel *out)
 {
     const egi_kernel blank = *out;
+    enter(device);
     for (const egi_fast *f = fast; f->op && !device->reference_only; f++) {
         if (f->op != out->op)
             continue;
         const eg_status status = f->prepare(device, out);
-        if (status != EGI_CUDA_DECLINE)
+        if (status == EG_OK || undo(device, out, &blank, status) != EGI_CUDA_DECLINE)
             return status;
-        if (out->destroy)
-            out->destroy(device, out);
-        *out = blank;
     }
-    return egi_cuda_reference(out);
+    const eg_status status = egi_cuda_reference(out);
+    return status == EG_OK ? status : undo(device, out, &blank, status);
 }
 
 static eg_status run_timed(const egi_kernel *k, const egi_control *control)
@@ -57,26 +72,20 @@ eg_status egi_cuda_run_plainly(const egi_kernel *kernels, int n, const egi_contr
     return status;
 }
 
-/* The runtime's current device belongs to the thread, and a context may go from one thread to another. */
-static egi_cuda *enter(egi_device *device)
-{
-    egi_cuda *c = (egi_cuda *)device;
-    c->api.cudaSetDevice(c->index);
-    return c;
-}
-
 static eg_status run(egi_device *device, const egi_kernel *kernels, int n, const egi_control *control)
 {
     egi_cuda *c = enter(device);
-    EG_TRY(device->type->upload(device, c->control, control, sizeof *control));
+    void *place;
+    EG_TRY(egi_cuda_inlet.turn(c->control_in, &place));
+    memcpy(place, control, sizeof *control);
+    EG_TRY(egi_cuda_inlet.send(c->control_in));
     return egi_cuda_graph_run(c, kernels, n, control);
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
-static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
+eg_status egi_cuda_alloc(egi_cuda *c, void **out, size_t bytes)
 {
-    egi_cuda *c = enter(device);
     const size_t size = bytes ? bytes : 1;
     size_t free_bytes = 0, total = 0;
     const cudaError_t error = c->api.cudaMalloc(out, size);
@@ -92,6 +101,23 @@ static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
     return egi_cuda_check(c, c->api.cudaMemsetAsync(*out, 0, size, c->stream), "memory");
 }
 
+static eg_status device_alloc(egi_device *device, void **out, size_t bytes)
+{
+    return egi_cuda_alloc(enter(device), out, bytes);
+}
+
+eg_status egi_cuda_host_alloc(egi_cuda *c, void **out, size_t bytes)
+{
+    const cudaError_t error = c->api.cudaHostAlloc(out, bytes, cudaHostAllocDefault);
+    if (error == cudaErrorMemoryAllocation) {
+        c->api.cudaGetLastError();
+        return egi_fail(EG_ERR_NOMEM, "cuda: no memory: wanted %zu bytes of the host's that are not paged out", bytes);
+    }
+    EG_TRY(egi_cuda_check(c, error, "memory"));
+    memset(*out, 0, bytes);
+    return EG_OK;
+}
+
 static void device_release(egi_device *device, void *block)
 {
     egi_cuda *c = enter(device);
@@ -104,7 +130,8 @@ static eg_status upload(egi_device *device, void *to, const void *from, size_t b
     egi_cuda *c = enter(device);
     if (bytes == 0)
         return EG_OK;
-    return egi_cuda_check(c, c->api.cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, c->stream), "copy");
+    EG_TRY(egi_cuda_check(c, c->api.cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, c->stream), "copy"));
+    return egi_cuda_check(c, c->api.cudaStreamSynchronize(c->stream), "copy");
 }
 
 static eg_status download(egi_device *device, void *to, const void *from, size_t bytes)
@@ -122,10 +149,15 @@ static void destroy(egi_device *device)
     egi_cuda *c = (egi_cuda *)device;
     for (int i = 0; i < c->n_families; i++)
         c->api.cudaLibraryUnload(c->families[i]);
+    if (c->control_in)
+        egi_cuda_inlet.release(c->control_in);
     if (c->control)
         c->api.cudaFree(c->control);
+    if (c->copies)
+        c->api.cudaStreamDestroy(c->copies);
     if (c->stream)
         c->api.cudaStreamDestroy(c->stream);
+    egi_cuda_lt_destroy(c);
     egi_cuda_unload(c);
     egi_free(device->context, c);
 }
@@ -159,20 +191,26 @@ static eg_status begin(egi_cuda *c, int index)
 {
     struct cudaDeviceProp prop;
     int runtime = 0, driver = 0;
+    char lt[32];
     EG_TRY(egi_cuda_load(c));
     EG_TRY(choose(c, index));
     EG_TRY(egi_cuda_check(c, c->api.cudaGetDeviceProperties(&prop, index), "device"));
     EG_TRY(egi_cuda_check(c, c->api.cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream"));
+    EG_TRY(egi_cuda_check(c, c->api.cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "stream"));
     EG_TRY(load_families(c));
-    EG_TRY(egi_cuda_check(c, c->api.cudaMalloc((void **)&c->control, sizeof *c->control), "memory"));
+    EG_TRY(egi_cuda_lt_create(c));
+    EG_TRY(egi_cuda_alloc(c, (void **)&c->control, sizeof *c->control));
+    EG_TRY(egi_cuda_inlet.create(&c->control_in, &c->base, c->control, sizeof *c->control));
     c->api.cudaRuntimeGetVersion(&runtime);
     c->api.cudaDriverGetVersion(&driver);
     c->index = index;
     c->processors = prop.multiProcessorCount;
     c->shared_bytes = prop.sharedMemPerBlock;
-    snprintf(c->base.description, sizeof c->base.description, "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d",
-             prop.name, (double)prop.totalGlobalMem / 1e9, prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10,
-             driver / 1000, driver % 1000 / 10);
+    c->base.precision_most = prop.major >= 8 ? EGI_PRECISION_BF16 : EGI_PRECISION_F32;
+    egi_cuda_lt_text(c, lt, sizeof lt);
+    snprintf(c->base.description, sizeof c->base.description,
+             "%.80s, %.1f GB, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", prop.name, (double)prop.totalGlobalMem / 1e9,
+             prop.major, prop.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10, lt);
     return EG_OK;
 }
 
@@ -201,5 +239,6 @@ const egi_device_type egi_device_cuda = {
     .release = device_release,
     .upload = upload,
     .download = download,
+    .inlet = &egi_cuda_inlet,
     .peak = egi_cuda_peak,
 };

@@ -2,15 +2,34 @@
 #include "cuda/cuda.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <string.h>
 
-static const char *const names[] = {"libcudart.so.13", "/usr/local/cuda/lib64/libcudart.so.13",
-                                    "/usr/local/cuda-13.0/lib64/libcudart.so.13", NULL};
+#define LIBRARY "libcudart.so.13"
+
+static const char *const folders[] = {"", "/usr/local/cuda/lib64/", "/usr/local/cuda-13.0/lib64/"};
+
+void *egi_cuda_open(const char *library)
+{
+    void *found = NULL;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && !found; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s%s", folders[i], library);
+        found = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
+    return found;
+}
+
+void egi_cuda_close(void *library)
+{
+    if (library)
+        dlclose(library);
+}
 
 /* ISO C knows no conversion of dlsym()'s pointer to one of a function. */
-static bool find(void *runtime, const char *name, void *function)
+bool egi_cuda_symbol(void *library, const char *name, void *function)
 {
-    void *address = dlsym(runtime, name);
+    void *address = dlsym(library, name);
     memcpy(function, &address, sizeof address);
     return address != NULL;
 }
@@ -19,9 +38,9 @@ static eg_status find_all(egi_cuda *c)
 {
 #define EG_TEXT_OF(name)  EG_TEXT_OF_(name)
 #define EG_TEXT_OF_(name) #name
-#define EG_CUDART(name)                                    \
-    if (!find(c->runtime, EG_TEXT_OF(name), &c->api.name)) \
-        return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 has no %s: another version?", EG_TEXT_OF(name));
+#define EG_CUDART(name)                                               \
+    if (!egi_cuda_symbol(c->runtime, EG_TEXT_OF(name), &c->api.name)) \
+        return egi_fail(EG_ERR_DEVICE, "cuda: " LIBRARY " has no %s: another version?", EG_TEXT_OF(name));
 #include "cuda/runtime.def"
 #undef EG_CUDART
     return EG_OK;
@@ -29,18 +48,16 @@ static eg_status find_all(egi_cuda *c)
 
 eg_status egi_cuda_load(egi_cuda *c)
 {
-    for (const char *const *name = names; *name && !c->runtime; name++)
-        c->runtime = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
+    c->runtime = egi_cuda_open(LIBRARY);
     if (!c->runtime)
-        return egi_fail(EG_ERR_DEVICE, "cuda: libcudart.so.13 was not found; install CUDA 13's runtime, or name its "
+        return egi_fail(EG_ERR_DEVICE, "cuda: " LIBRARY " was not found; install CUDA 13's runtime, or name its "
                                        "folder in LD_LIBRARY_PATH");
     return find_all(c);
 }
 
 void egi_cuda_unload(egi_cuda *c)
 {
-    if (c->runtime)
-        dlclose(c->runtime);
+    egi_cuda_close(c->runtime);
     c->runtime = NULL;
 }
 

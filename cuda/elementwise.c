@@ -1,6 +1,7 @@
 /* Operations that compute every element by itself. */
 #include "cuda/elementwise.h"
 
+#include "core/ops/loss.h"
 #include "core/ops/pointwise.h"
 #include "cuda/cuda.h"
 
@@ -53,6 +54,13 @@ eg_status egi_cuda_activation(egi_device *device, egi_kernel *out)
                               .threshold = a->threshold};
     args.vector = egi_cuda_aligned(args.x) && egi_cuda_aligned(args.y);
     return LAUNCH(out, "eg_activation", blocks_for(out, args.n, args.vector), args);
+}
+
+eg_status egi_cuda_activate(egi_kernel *k, float *y, int64_t n, egi_act act, float alpha)
+{
+    const egi_cuda_act_args args = {
+        .x = y, .y = y, .n = n, .act = (int32_t)act, .alpha = alpha, .vector = egi_cuda_aligned(y)};
+    return LAUNCH(k, "eg_activation", blocks_for(k, n, args.vector), args);
 }
 
 eg_status egi_cuda_activation_grad(egi_device *device, egi_kernel *out)
@@ -137,4 +145,19 @@ eg_status egi_cuda_crop2d(egi_device *device, egi_kernel *out)
     (void)device;
     const egi_crop2d *a = out->args;
     return frame(out, a->x, a->y, -a->top, -a->left);
+}
+
+eg_status egi_cuda_record(egi_device *device, egi_kernel *out)
+{
+    if (!egi_cuda_is_f32(out))
+        return EGI_CUDA_DECLINE;
+    const egi_record *a = out->args;
+    const egi_tensor *ring = &out->t[a->ring];
+    egi_cuda_record_args args = {.ring = (float *)ring->data + a->first,
+                                 .control = ((egi_cuda *)device)->control,
+                                 .rows = ring->shape.dim[0],
+                                 .columns = ring->shape.dim[1]};
+    for (int i = 0; i < EGI_RECORD_MOST; i++)
+        args.x[i] = egi_cuda_data(out, a->x[i]);
+    return EGI_CUDA_LAUNCH(out, .name = "eg_record", .grid = {1}, .block = 32, .args = &args, .size = sizeof args);
 }

@@ -5,33 +5,35 @@
 #include "cuda/elementwise.h"
 
 /* Not unrolled: enough is under way with 16 bytes a thread, and there are many loops. */
-#define EACH(i, n)       \
-    _Pragma("unroll 1") \
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (int64_t)gridDim.x * blockDim.x)
+#define EACH(i, n)                                                                                \
+    _Pragma("unroll 1") for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); \
+                             i += (int64_t)gridDim.x * blockDim.x)
 
 /* y = f(a, b): four elements at a time where addresses allow it, then those that are left. */
 template <typename F>
 __device__ __forceinline__ void map(const float *a, const float *b, float *y, int64_t n, bool vector, F f)
 {
     const int64_t fours = vector ? n / 4 : 0;
-    EACH (i, fours) {
+    EACH(i, fours)
+    {
         const float4 u = ((const float4 *)a)[i], v = ((const float4 *)b)[i];
         ((float4 *)y)[i] = make_float4(f(u.x, v.x), f(u.y, v.y), f(u.z, v.z), f(u.w, v.w));
     }
-    EACH (i, n - 4 * fours)
-        y[4 * fours + i] = f(a[4 * fours + i], b[4 * fours + i]);
+    EACH(i, n - 4 * fours)
+    y[4 * fours + i] = f(a[4 * fours + i], b[4 * fours + i]);
 }
 
 /* y = f(x), the same. */
 template <typename F> __device__ __forceinline__ void map(const float *x, float *y, int64_t n, bool vector, F f)
 {
     const int64_t fours = vector ? n / 4 : 0;
-    EACH (i, fours) {
+    EACH(i, fours)
+    {
         const float4 u = ((const float4 *)x)[i];
         ((float4 *)y)[i] = make_float4(f(u.x), f(u.y), f(u.z), f(u.w));
     }
-    EACH (i, n - 4 * fours)
-        y[4 * fours + i] = f(x[4 * fours + i]);
+    EACH(i, n - 4 * fours)
+    y[4 * fours + i] = f(x[4 * fours + i]);
 }
 
 /* y = x: 8 bytes an element. */
@@ -81,8 +83,8 @@ extern "C" __global__ void eg_add(egi_cuda_add_args p)
 extern "C" __global__ void eg_activation(egi_cuda_act_args p)
 {
     switch (p.act) {
-#define KIND(name, keras)  \
-    case EGI_ACT_##name:   \
+#define KIND(name, keras) \
+    case EGI_ACT_##name:  \
         return forward<EGI_ACT_##name>(p);
         EGI_ACT_LIST(KIND)
 #undef KIND
@@ -93,8 +95,8 @@ extern "C" __global__ void eg_activation(egi_cuda_act_args p)
 extern "C" __global__ void eg_activation_grad(egi_cuda_act_args p)
 {
     switch (p.act) {
-#define KIND(name, keras)  \
-    case EGI_ACT_##name:   \
+#define KIND(name, keras) \
+    case EGI_ACT_##name:  \
         return backward<EGI_ACT_##name>(p);
         EGI_ACT_LIST(KIND)
 #undef KIND
@@ -107,7 +109,8 @@ extern "C" __global__ void eg_activation_grad(egi_cuda_act_args p)
 extern "C" __global__ void eg_dropout(egi_cuda_dropout_args p)
 {
     const egi_control control = *p.control;
-    EACH (block, (p.n + 3) / 4) {
+    EACH(block, (p.n + 3) / 4)
+    {
         const egi_philox words = egi_dropout_block(&control, p.stream, (uint64_t)block);
         const auto drop = [&](int i, float x) { return words.v[i] >> 8 >= p.keep ? x * p.scale : 0; };
         const int64_t at = 4 * block;
@@ -151,4 +154,14 @@ extern "C" __global__ void eg_frame(egi_cuda_frame_args p)
 extern "C" __global__ void eg_frame4(egi_cuda_frame_args p)
 {
     frame<float4>(p);
+}
+
+/* --- record ------------------------------------------------------------------------------------------------------- */
+
+/* One block; a thread copies one number. */
+extern "C" __global__ void eg_record(egi_cuda_record_args p)
+{
+    const int64_t row = p.control->step % p.rows;
+    if (threadIdx.x < 8 && p.x[threadIdx.x])
+        p.ring[row * p.columns + threadIdx.x] = *p.x[threadIdx.x];
 }

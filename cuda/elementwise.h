@@ -49,4 +49,12 @@ typedef struct egi_cuda_frame_args {
     int32_t lanes; /* threads that share a row */
 } egi_cuda_frame_args;
 
+/* record: `ring` is at the first column. */
+typedef struct egi_cuda_record_args {
+    const float *x[8];
+    float *ring;
+    const egi_control *control;
+    int64_t rows, columns;
+} egi_cuda_record_args;
+
 #endif

@@ -76,7 +76,6 @@ static const char *const names[2][2][2] = {
 
 eg_status egi_cuda_gemm(egi_device *device, egi_kernel *out)
 {
-    (void)device;
     if (!egi_cuda_is_f32(out))
         return EGI_CUDA_DECLINE;
     const egi_gemm *a = out->args;
@@ -88,13 +87,13 @@ eg_status egi_cuda_gemm(egi_device *device, egi_kernel *out)
                                      .n = c->shape.dim[1],
                                      .k = out->t[a->a].shape.dim[!a->ta],
                                      .accumulate = a->accumulate,
+                                     .precision = (int32_t)device->context->precision,
                                      .act = EGI_ACT_LINEAR};
     return launch(out, names[a->ta][a->tb], &args, a->ta, a->tb);
 }
 
 eg_status egi_cuda_dense(egi_device *device, egi_kernel *out)
 {
-    (void)device;
     if (!egi_cuda_is_f32(out))
         return EGI_CUDA_DECLINE;
     const egi_dense *a = out->args;
@@ -106,6 +105,7 @@ eg_status egi_cuda_dense(egi_device *device, egi_kernel *out)
                                      .m = out->t[a->x].shape.dim[0],
                                      .n = w->dim[1],
                                      .k = w->dim[0],
+                                     .precision = (int32_t)device->context->precision,
                                      .act = (int32_t)a->act,
                                      .alpha = a->alpha};
     return launch(out, names[false][false], &args, false, false);

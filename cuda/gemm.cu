@@ -8,6 +8,7 @@
  * multiply-adds for each float they load, 32 x 32 tiles 8 (mostly from the second-level cache). */
 #include "cuda/act.cuh"
 #include "cuda/gemm.h"
+#include "cuda/precision.cuh"
 #include "cuda/vectors.cuh"
 
 /* A warp is 4 x 8 threads; a thread has `own_rows` x `own_columns` elements, in quads that lie a share of the tile
@@ -72,7 +73,7 @@ template <int width, int depth, int threads, bool ALONG> struct Panel {
         from += step;
     }
 
-    template <bool SQUARE> __device__ __forceinline__ void store(float (*to)[pitch]) const
+    template <bool SQUARE> __device__ __forceinline__ void store(float (*to)[pitch], int precision) const
     {
 #pragma unroll
         for (int i = 0; i < count; i++) {
@@ -80,6 +81,9 @@ template <int width, int depth, int threads, bool ALONG> struct Panel {
             float4 v = held[i];
             if (SQUARE)
                 v = make_float4(v.x * v.x, v.y * v.y, v.z * v.z, v.w * v.w);
+            else if (precision)
+                v = make_float4(eg_rounded(v.x, precision), eg_rounded(v.y, precision), eg_rounded(v.z, precision),
+                                eg_rounded(v.w, precision));
             if (ALONG) {
                 to[column][r] = v.x;
                 to[column + 1][r] = v.y;
@@ -162,7 +166,8 @@ template <int depth> __device__ __forceinline__ int first(int64_t left)
     return (int)(left < depth ? left : depth);
 }
 
-template <class Tile, bool TA, bool TB, bool SQUARE> __device__ __forceinline__ void product(const egi_cuda_gemm_args &p)
+template <class Tile, bool TA, bool TB, bool SQUARE>
+__device__ __forceinline__ void product(const egi_cuda_gemm_args &p)
 {
     constexpr int row_share = Tile::rows * 4 / Tile::own_rows, column_share = Tile::columns * 4 / Tile::own_columns;
     using A = Panel<Tile::rows, Tile::depth, Tile::threads, !TA>;
@@ -183,8 +188,8 @@ template <class Tile, bool TA, bool TB, bool SQUARE> __device__ __forceinline__ 
     B b(p.b, TB ? p.k : p.n, p.quads_b, column, p.n, begin);
     a.load(first<Tile::depth>(left));
     b.load(first<Tile::depth>(left));
-    a.template store<SQUARE>(as[0]);
-    b.template store<SQUARE>(bs[0]);
+    a.template store<SQUARE>(as[0], p.precision);
+    b.template store<SQUARE>(bs[0], p.precision);
     __syncthreads();
     int side = 0;
     for (; left > 0; left -= Tile::depth) {
@@ -206,18 +211,18 @@ template <class Tile, bool TA, bool TB, bool SQUARE> __device__ __forceinline__ 
         }
         if (more) {
             side ^= 1;
-            a.template store<SQUARE>(as[side]);
-            b.template store<SQUARE>(bs[side]);
+            a.template store<SQUARE>(as[side], p.precision);
+            b.template store<SQUARE>(bs[side], p.precision);
             __syncthreads();
         }
     }
     put_all<Tile>(p, row + own_row, column + own_column, sums);
 }
 
-#define PRODUCT(name, Tile, ...)                                                                                       \
-    extern "C" __global__ void __launch_bounds__(Tile::threads, Tile::blocks) name(egi_cuda_gemm_args p)               \
-    {                                                                                                                  \
-        product<Tile, __VA_ARGS__>(p);                                                                                 \
+#define PRODUCT(name, Tile, ...)                                                                         \
+    extern "C" __global__ void __launch_bounds__(Tile::threads, Tile::blocks) name(egi_cuda_gemm_args p) \
+    {                                                                                                    \
+        product<Tile, __VA_ARGS__>(p);                                                                   \
     }
 
 PRODUCT(eg_gemm_nn_large, Large, false, false, false)

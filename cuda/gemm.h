@@ -14,7 +14,8 @@ typedef struct egi_cuda_gemm_args {
     int32_t splits;
     int32_t quads_a, quads_b, quads_c; /* rows start at 16 bytes, and have whole float4 */
     int32_t accumulate;
-    int32_t act; /* egi_act */
+    int32_t precision; /* egi_precision: of a and b */
+    int32_t act;       /* egi_act */
     float alpha;
 } egi_cuda_gemm_args;
 

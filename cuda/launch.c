@@ -1,4 +1,5 @@
-/* Prepared operations: lists of launches, and the host's reference for what no kernel serves. */
+/* Prepared operations: lists of launches and of libraries' calls, and the host's reference for what no kernel serves.
+ */
 #include "cuda/graph.h"
 
 #include <string.h>
@@ -6,6 +7,8 @@
 #define LAUNCHES_MAX 6
 
 typedef struct launch {
+    egi_cuda_call call; /* a library's, with `state`, instead of a launch; or NULL */
+    void *state;
     cudaKernel_t function;
     dim3 grid;
     unsigned block;
@@ -29,24 +32,32 @@ static void release_state(egi_device *device, egi_kernel *k)
 
 static void release_launches(egi_device *device, egi_kernel *k)
 {
-    device->type->release(device, ((launches *)k->state)->table);
+    launches *all = k->state;
+    for (int i = 0; i < all->n; i++)
+        egi_free(device->context, all->list[i].state);
+    device->type->release(device, all->table);
     release_state(device, k);
+}
+
+static eg_status run_launch(const egi_kernel *k, launch *l)
+{
+    egi_cuda *c = egi_cuda_of(k);
+    void *args[] = {l->args};
+    if (l->scratch_field)
+        memcpy(l->args + l->scratch_field - 1, &k->scratch, sizeof k->scratch);
+    return egi_cuda_check(
+        c,
+        c->api.cudaLaunchKernel((const void *)l->function, l->grid, (dim3){l->block, 1, 1}, args, l->shared, c->stream),
+        k->op->name);
 }
 
 static eg_status run_launches(const egi_kernel *k, const egi_control *control)
 {
     (void)control; /* kernels read the device's copy */
-    egi_cuda *c = egi_cuda_of(k);
     launches *all = k->state;
     for (int i = 0; i < all->n; i++) {
         launch *l = &all->list[i];
-        void *args[] = {l->args};
-        if (l->scratch_field)
-            memcpy(l->args + l->scratch_field - 1, &k->scratch, sizeof k->scratch);
-        EG_TRY(egi_cuda_check(c,
-                              c->api.cudaLaunchKernel((const void *)l->function, l->grid, (dim3){l->block, 1, 1}, args,
-                                                      l->shared, c->stream),
-                              k->op->name));
+        EG_TRY(l->call ? l->call(k, l->state) : run_launch(k, l));
     }
     return EG_OK;
 }
@@ -79,6 +90,20 @@ eg_status egi_cuda_table(egi_kernel *k, void **out, const void *table, size_t by
     EG_TRY(k->device->type->alloc(k->device, there, bytes));
     *out = *there;
     return k->device->type->upload(k->device, *there, table, bytes);
+}
+
+eg_status egi_cuda_call_add(egi_kernel *k, egi_cuda_call call, void *state, size_t size)
+{
+    EG_TRY(make_state(k));
+    launches *all = k->state;
+    if (all->n == LAUNCHES_MAX)
+        return egi_fail(EG_ERR_INTERNAL, "cuda: %s: too many launches", k->op->name);
+    launch *l = &all->list[all->n];
+    EG_TRY(egi_alloc(&l->state, k->device->context, 1, size));
+    l->call = call;
+    all->n++;
+    memcpy(state, &l->state, sizeof l->state);
+    return EG_OK;
 }
 
 eg_status egi_cuda_launch_add(egi_kernel *k, const egi_cuda_launch *what)

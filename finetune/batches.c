@@ -228,6 +228,7 @@ eg_status egi_feed_fill(egi_feed *f, const egi_source *sources, int64_t n_source
 {
     if (n > f->n)
         return egi_fail(EG_ERR_INTERNAL, "batch: %lld examples for %lld rows", (long long)n, (long long)f->n);
+    EG_TRY(egi_plan_refill(f->plan));
     sort_items(f, n_sources, items, n);
     for (int64_t row = 0; row < n;) {
         int64_t end = row + 1;

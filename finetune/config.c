@@ -105,7 +105,7 @@ const egi_field egi_run_fields[] = {
     LIST("finetune.class_weights", finetune.class_weights, "none", 512, "none, balanced (n / classes / count of the class), or a weight for each class of data.new"),
     REAL("finetune.clip_norm", finetune.clip_norm, "0", 0, 1e9, "longest gradient, over all parameters together; 0: no limit"),
     REAL_OR("finetune.dropout", finetune.dropout, "file", EGI_AUTO, 0, 0.95, "rate of every dropout layer; file: as each layer says"),
-    CHOICE("finetune.precision", finetune.precision, "auto", "auto|f32", "of the arithmetic"),
+    CHOICE("finetune.precision", finetune.precision, "auto", "auto|f32|tf32|bf16", "what factors of products are rounded to on a GPU; weights, sums, statistics and losses stay f32; auto: f32"),
     CHOICE("finetune.cache", finetune.cache, "auto", "auto|on|off", "run the frozen layers below the first trained one once an example and keep what they give; auto: where it saves time and fits; on: or fail"),
     INT_OR("finetune.cache_mb", finetune.cache_mb, "auto", 0, 1, 1e9, "memory for that; auto: a quarter of what is free, at most 2048"),
     INT("finetune.early_stopping.patience", finetune.early_stopping.patience, "3", 0, 1e6, "epochs without progress before the run ends; 0: never"),
@@ -513,6 +513,8 @@ eg_status eg_context_configure(eg_context *context, const eg_config *config)
     const egi_run_config *r = &config->run;
     EG_TRY(check_conditions(r, NULL));
     EG_TRY(egi_context_set_device(context, r->run.device));
+    EG_TRY(egi_context_set_precision(context, r->finetune.precision ? (egi_precision)(r->finetune.precision - 1)
+                                                                    : EGI_PRECISION_F32));
     context->seed = (uint64_t)r->run.seed;
     return r->run.threads > 0 ? egi_context_set_threads(context, (int)r->run.threads) : EG_OK;
 }

@@ -147,7 +147,7 @@ eg_status egi_run_build(egi_run *run)
 /* What an epoch has seen so far. */
 typedef struct tally {
     int64_t epoch, step, steps, examples;
-    double loss, correct, began, lr, told;
+    double loss, correct, began, lr, told, collected;
     bool diverged, stop;
 } tally;
 
@@ -187,9 +187,36 @@ static double rate_of(const egi_run *run, const tally *t, int64_t planned)
     return egi_schedule_lr(&run->schedule, (t->epoch - 1) * planned + within);
 }
 
+static eg_status add_result(egi_run *run, tally *t, const egi_step_result *r, int64_t step)
+{
+    const int64_t every = run->config->run.log_steps;
+    t->examples += r->n;
+    t->loss += r->loss * (double)r->n;
+    t->correct += r->correct;
+    t->diverged = t->diverged || !isfinite(r->loss + r->penalty);
+    if (run->report && every > 0 && step % every == 0 && !t->diverged)
+        return egi_report_step(run->report, step, r->loss + r->penalty);
+    return EG_OK;
+}
+
+/* What the open steps found. Where asking waits for a device, only now and then and at the end. */
+static eg_status collect(egi_run *run, tally *t, bool all)
+{
+    egi_step_result results[EGI_STEPS_OPEN];
+    const int64_t open = egi_trainer_open(run->trainer), done = egi_trainer_steps(run->trainer);
+    int64_t n;
+    if (open == 0 || (!all && open < EGI_STEPS_OPEN && egi_trainer_waits(run->trainer) &&
+                      egi_clock() - t->collected < PROGRESS_EVERY))
+        return EG_OK;
+    EG_TRY(egi_trainer_results(run->trainer, results, &n));
+    t->collected = egi_clock();
+    for (int64_t i = 0; i < n; i++)
+        EG_TRY(add_result(run, t, &results[i], done - n + i + 1));
+    return EG_OK;
+}
+
 static eg_status train_step(egi_run *run, tally *t, int64_t planned)
 {
-    egi_step_result r;
     const int64_t left = run->new_pool.n - t->step * run->batch_new;
     int64_t n = left < run->batch_new ? left : run->batch_new;
     egi_pool_draw(&run->new_pool, n, run->items);
@@ -200,18 +227,11 @@ static eg_status train_step(egi_run *run, tally *t, int64_t planned)
         EG_TRY(egi_cache_items(run->cache, run->items, n));
     t->lr = rate_of(run, t, planned);
     egi_laps_add(laps_of(run), EGI_LAP_COMPOSE);
-    EG_TRY(egi_trainer_step(run->trainer, run->items, n, t->lr, run->protect.strength, &r));
+    EG_TRY(egi_trainer_begin_step(run->trainer, run->items, n, t->lr, run->protect.strength));
     t->step++;
-    t->examples += n;
     run->laps.steps++;
     run->laps.examples += n;
-    t->loss += r.loss * (double)n;
-    t->correct += r.correct;
-    t->diverged = !isfinite(r.loss + r.penalty);
-    const int64_t every = run->config->run.log_steps, done = egi_trainer_steps(run->trainer);
-    if (run->report && every > 0 && done % every == 0 && !t->diverged)
-        EG_TRY(egi_report_step(run->report, done, r.loss + r.penalty));
-    return EG_OK;
+    return collect(run, t, false);
 }
 
 static bool out_of_steps(const egi_run *run)
@@ -230,6 +250,7 @@ static eg_status train_epoch(egi_run *run, tally *t, int64_t planned)
         tell(run, t);
         egi_laps_add(laps_of(run), EGI_LAP_PROGRESS);
     }
+    EG_TRY(collect(run, t, true));
     EG_TRY(egi_host_reads(run->context, run->model->weights));
     t->diverged = t->diverged || !egi_arena_finite(run->model, run->model->weights);
     return EG_OK;
@@ -371,10 +392,13 @@ static eg_status probe_epoch(egi_run *run, double *loss, double *seconds)
     for (int64_t i = 0; i < steps; i++) {
         EG_TRY(train_step(run, &t, planned));
         if (i == 0)
+            EG_TRY(collect(run, &t, true));
+        if (i == 0)
             *loss = t.loss / (double)t.examples;
         if (i == 0 && steps > 1) /* the first step warms up */
             began = egi_clock();
     }
+    EG_TRY(collect(run, &t, true));
     *seconds = (egi_clock() - began) / (double)(steps > 1 ? steps - 1 : 1) * (double)planned;
     return EG_OK;
 }

@@ -1,7 +1,13 @@
 #include "finetune/trainer.h"
 #include "core/mirror.h"
+#include "core/ops/ops.h"
 
 #include <string.h>
+
+#define LOSS    0 /* columns of the ring; from CORRECT on one an output */
+#define PENALTY 1
+#define CORRECT 2
+#define COLUMNS ((CORRECT + EGI_OUTPUTS_MAX + EGI_RECORD_MOST - 1) / EGI_RECORD_MOST * EGI_RECORD_MOST)
 
 /* A compiled step of one batch size. */
 typedef struct step {
@@ -25,6 +31,8 @@ struct egi_trainer {
     int64_t n_steps, steps_capacity;
     void *mark_w, *mark_m, *mark_v; /* owned */
     int64_t mark_step;
+    void *ring;                           /* (EGI_STEPS_OPEN, COLUMNS) what steps found; owned */
+    int64_t open[EGI_STEPS_OPEN], n_open; /* examples of the steps whose results were not asked for yet */
 };
 
 static void step_release(step *s)
@@ -48,6 +56,7 @@ void egi_trainer_free(egi_trainer *t)
     egi_free(c, t->mark_w);
     egi_free(c, t->mark_m);
     egi_free(c, t->mark_v);
+    egi_free(c, t->ring);
     egi_free(c, t);
 }
 
@@ -62,6 +71,7 @@ static eg_status make_arenas(egi_trainer *t)
         EG_TRY(egi_model_arena(&t->arenas.m, t->model));
     if (o->optimizer->needs_v(&o->settings))
         EG_TRY(egi_model_arena(&t->arenas.v, t->model));
+    EG_TRY(egi_mirror_alloc(&t->ring, t->context, EGI_STEPS_OPEN * COLUMNS, egi_dtype_size(t->model->dtype)));
     t->arenas.w = t->model->weights;
     t->arenas.count = t->model->arena_count;
     t->arenas.anchor = (void *)o->anchor; /* read only: a plan binds what it reads and what it writes alike */
@@ -114,6 +124,24 @@ static void drop_outputs(egi_plan *plan, const eg_model *model, const egi_model_
         plan->values[egi_root(plan, io->out[j])].kind = EGI_VAL_TEMP;
 }
 
+/* What a step found goes to its row of the ring, so that nobody has to wait for it. */
+static eg_status emit_record(const egi_trainer *t, step *s)
+{
+    egi_val found[COLUMNS] = {[LOSS] = s->values.loss, [PENALTY] = s->penalty};
+    memcpy(found + CORRECT, s->values.correct, sizeof s->values.correct);
+    const egi_val ring = egi_plan_bind(s->plan, t->model->dtype, EGI_SHAPE(EGI_STEPS_OPEN, COLUMNS), t->ring);
+    const int n = CORRECT + t->model->n_outputs;
+    for (int first = 0; first < n; first += EGI_RECORD_MOST) {
+        egi_record r = {.ring = ring, .first = first};
+        memcpy(r.x, found + first, sizeof r.x);
+        EG_TRY(egi_plan_emit(s->plan, &egi_op_record, &r));
+    }
+    for (int i = 0; i < n; i++)
+        if (found[i])
+            s->plan->values[found[i]].kind = EGI_VAL_TEMP;
+    return EG_OK;
+}
+
 static eg_status emit_step(const egi_trainer *t, step *s, egi_model_io *io)
 {
     const egi_trainer_options *o = &t->options;
@@ -125,6 +153,7 @@ static eg_status emit_step(const egi_trainer *t, step *s, egi_model_io *io)
     EG_TRY(egi_plan_backward(s->plan, s->values.loss));
     EG_TRY(egi_optimizer_emit(s->plan, o->optimizer, &o->settings, &t->arenas, t->segments, t->n_segments,
                               o->log_penalty ? &s->penalty : NULL));
+    EG_TRY(emit_record(t, s));
     EG_TRY(egi_plan_compile(s->plan));
     return t->laps ? egi_plan_profile(s->plan) : EG_OK;
 }
@@ -164,17 +193,12 @@ eg_status egi_trainer_prepare(egi_trainer *t, int64_t batch)
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
-static double scalar(const step *s, egi_val v)
-{
-    return v ? egi_get(&s->plan->t[v], 0) : 0;
-}
-
-eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, double lr, double strength,
-                           egi_step_result *result)
+eg_status egi_trainer_begin_step(egi_trainer *t, const egi_item *items, int64_t n, double lr, double strength)
 {
     step *s = find_step(t, n);
-    if (!s)
-        return egi_fail(EG_ERR_INTERNAL, "trainer: no step of %lld examples was prepared", (long long)n);
+    if (!s || t->n_open == EGI_STEPS_OPEN)
+        return egi_fail(EG_ERR_INTERNAL, "trainer: no step of %lld examples was prepared, or too many are open",
+                        (long long)n);
     EG_TRY(egi_feed_fill(&s->feed, t->options.sources, t->options.n_sources, items, n));
     egi_laps_add(t->laps, EGI_LAP_FILL);
     t->control.lr = lr;
@@ -183,9 +207,48 @@ eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, dou
     egi_laps_add(t->laps, EGI_LAP_RUN);
     t->control.step++;
     t->control.weights_version++;
-    *result = (egi_step_result){.n = n, .loss = scalar(s, s->values.loss), .penalty = scalar(s, s->penalty)};
+    t->open[t->n_open++] = n;
+    return EG_OK;
+}
+
+static egi_step_result result_of(const egi_trainer *t, int64_t i)
+{
+    const egi_tensor ring = {.data = t->ring, .dtype = t->model->dtype, .shape = EGI_SHAPE(EGI_STEPS_OPEN, COLUMNS)};
+    const int64_t row = (t->control.step - t->n_open + i) % EGI_STEPS_OPEN * COLUMNS;
+    egi_step_result r = {.n = t->open[i], .loss = egi_get(&ring, row + LOSS), .penalty = egi_get(&ring, row + PENALTY)};
     for (int j = 0; j < t->model->n_outputs; j++)
-        result->correct += scalar(s, s->values.correct[j]);
+        r.correct += egi_get(&ring, row + CORRECT + j);
+    return r;
+}
+
+int64_t egi_trainer_open(const egi_trainer *t)
+{
+    return t->n_open;
+}
+
+bool egi_trainer_waits(const egi_trainer *t)
+{
+    return t->context->device->type->upload != NULL;
+}
+
+eg_status egi_trainer_results(egi_trainer *t, egi_step_result *out, int64_t *n)
+{
+    *n = t->n_open;
+    EG_TRY(egi_host_reads(t->context, t->ring));
+    for (int64_t i = 0; i < t->n_open; i++)
+        out[i] = result_of(t, i);
+    t->n_open = 0;
+    return EG_OK;
+}
+
+eg_status egi_trainer_step(egi_trainer *t, const egi_item *items, int64_t n, double lr, double strength,
+                           egi_step_result *result)
+{
+    egi_step_result all[EGI_STEPS_OPEN];
+    int64_t steps;
+    EG_TRY(egi_trainer_begin_step(t, items, n, lr, strength));
+    EG_TRY(egi_trainer_results(t, all, &steps));
+    *result = all[steps - 1];
     return EG_OK;
 }
 
@@ -255,6 +318,7 @@ eg_status egi_trainer_return(egi_trainer *t)
     EG_TRY(put_arena(t, t->arenas.m, t->mark_m));
     EG_TRY(put_arena(t, t->arenas.v, t->mark_v));
     t->control.step = t->mark_step;
+    t->n_open = 0;
     t->control.weights_version++;
     return EG_OK;
 }

@@ -43,8 +43,25 @@ void egi_trainer_free(egi_trainer *trainer);
 /** Compiles the step of a batch size, unless it is there already. */
 EG_MUST_USE eg_status egi_trainer_prepare(egi_trainer *trainer, int64_t batch);
 
-/** Trains on n examples, n having been prepared. `strength` multiplies the quadratic anchor. Does not allocate.
- *  Errors: SHAPE, DATA, DEVICE. A loss that is not finite is a result, not an error. */
+#define EGI_STEPS_OPEN 32
+
+/** Trains on n examples, n having been prepared; on a device of its own only begins to. `strength` multiplies the
+ * quadratic anchor. What the step found is kept for egi_trainer_results(), of at most EGI_STEPS_OPEN steps. Does not
+ * allocate. Errors: SHAPE, DATA, DEVICE. */
+EG_MUST_USE eg_status egi_trainer_begin_step(egi_trainer *trainer, const egi_item *items, int64_t n, double lr,
+                                             double strength);
+
+/** Steps whose results were not asked for yet. */
+int64_t egi_trainer_open(const egi_trainer *trainer);
+
+/** Does asking for results wait for a device? Then it is worth asking for several at once. */
+bool egi_trainer_waits(const egi_trainer *trainer);
+
+/** What the open steps found, in their order; waits for them. `out` has room for EGI_STEPS_OPEN. A loss that is not
+ * finite is a result, not an error. Errors: DEVICE. */
+EG_MUST_USE eg_status egi_trainer_results(egi_trainer *trainer, egi_step_result *out, int64_t *n);
+
+/** Both: a step, and what it found. */
 EG_MUST_USE eg_status egi_trainer_step(egi_trainer *trainer, const egi_item *items, int64_t n, double lr,
                                        double strength, egi_step_result *result);
 

@@ -33,6 +33,15 @@ typedef struct egi_pointwise_loss {
     float scale, label_smoothing;
 } egi_pointwise_loss;
 
+#define EGI_RECORD_MOST 8
+
+/** What steps found, for the host to read when it comes to it: row (control.step modulo the rows) of `ring` gets x[i]
+ * in column first + i. x: scalars; EGI_NONE: the column stays as it is  ring: (rows, columns), in place. */
+typedef struct egi_record {
+    egi_val x[EGI_RECORD_MOST], ring;
+    int64_t first;
+} egi_record;
+
 typedef enum egi_fisher_head { EGI_HEAD_SOFTMAX, EGI_HEAD_SIGMOID, EGI_HEAD_LINEAR } egi_fisher_head;
 typedef enum egi_fisher_mode { EGI_FISHER_EXACT, EGI_FISHER_SAMPLE, EGI_FISHER_EMPIRICAL } egi_fisher_mode;
 

@@ -74,10 +74,15 @@ TEST_F(CliDevice, ADeviceThatIsNotThereIsRefused)
     ExpectRefused(Run(learn_ + "run.device=cuda:x", machine_), 5, "wanted auto, cuda or cpu, found 'cuda:x'");
 }
 
+TEST_F(CliDevice, TheCpuHasNoOtherPrecision)
+{
+    ExpectRefused(Run(learn_ + "run.device=cpu finetune.precision=bf16"), 2, "unsupported: finetune.precision=bf16");
+}
+
 TEST_F(CliDevice, DoctorDescribesTheDevice)
 {
     const std::string found = DoctorOn(machine_), text = Run("doctor run.device=cpu", machine_).out;
-    for (const char *part : {"H100", " GB, sm_90, CUDA 13.0, driver for 13."})
+    for (const char *part : {"H100", " GB, sm_90, CUDA 13.0, driver for 13.", ", cuBLASLt 13."})
         EXPECT_NE(std::string::npos, found.find(part)) << found;
     EXPECT_NE(std::string::npos, text.find("\ncuda    " + found + "\n")) << text;
 }
@@ -88,6 +93,20 @@ TEST_F(CliDevice, DoctorTestsTheDevice)
     EXPECT_EQ(0, r.code) << r.out << r.err;
     for (const char *part : {"device  cuda, ", "of the largest (ok)", "speed   matrix product ", "\nok\n"})
         EXPECT_NE(std::string::npos, r.out.find(part)) << r.out;
+}
+
+// A folder with CUDA's runtime alone. Where this machine has the real cublasLt, that sees no device.
+TEST_F(CliDevice, WithoutCublasLtOwnKernelsTrain)
+{
+    const std::string runtime = "libcudart.so.13";
+    fs::create_directory(At("runtime"));
+    fs::create_symlink(fs::path(getenv("EG_BINARY_DIR")) / "cudasim" / runtime, fs::path(At("runtime")) / runtime);
+    const std::string machine = "CUDA_VISIBLE_DEVICES= LD_LIBRARY_PATH='" + At("runtime") + "' ",
+                      own = ", no cuBLASLt: own kernels";
+    EXPECT_NE(std::string::npos, DoctorOn(machine).find(own));
+    const Ran r = Run(learn_ + "run.device=cuda remember.method=none finetune.max_steps=2", machine);
+    EXPECT_EQ(0, r.code) << r.out << r.err;
+    EXPECT_NE(std::string::npos, r.out.find(own)) << r.out;
 }
 
 TEST_F(CliDevice, ARunOnTheDeviceIsProfiled)

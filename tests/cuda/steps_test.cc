@@ -41,15 +41,53 @@ void arena_of(void **out, const Model &model, double value)
         egi_set(&t, i, value);
 }
 
-void steps(Trained &out, egi_trainer *trainer, bool rehearsal)
+void results(Trained &out, egi_trainer *trainer)
+{
+    egi_step_result r[EGI_STEPS_OPEN];
+    int64_t n = 0;
+    ASSERT_OK(egi_trainer_results(trainer, r, &n));
+    for (int64_t i = 0; i < n; i++)
+        out.losses.push_back(r[i].loss + r[i].penalty);
+}
+
+// What the host asked of the runtime that waits for all that the device was told to do.
+int waits = 0;
+egi_cudart runtime;
+
+cudaError_t counted_wait(cudaStream_t stream)
+{
+    waits++;
+    return runtime.cudaStreamSynchronize(stream);
+}
+
+void count_waits(const Context &context)
+{
+    auto *cuda = reinterpret_cast<egi_cuda *>(context.c->device);
+    runtime = cuda->api;
+    cuda->api.cudaStreamSynchronize = counted_wait;
+    waits = 0;
+}
+
+// How steps are asked for their results: after each one, or after all, which must not wait in between.
+enum class Ask { Each, Late };
+
+void steps(Trained &out, egi_trainer *trainer, const Context &context, bool rehearsal, Ask ask)
 {
     for (int step = 0; step < 10; step++) {
         std::vector<egi_item> items;
         for (int64_t i = 0; i < 12; i++)
             items.push_back({(step * 12 + i) % 40, rehearsal ? (int32_t)(i % 2) : 0});
-        egi_step_result r{};
-        ASSERT_OK(egi_trainer_step(trainer, items.data(), 12, 0.01, 0.5, &r));
-        out.losses.push_back(r.loss + r.penalty);
+        ASSERT_OK(egi_trainer_begin_step(trainer, items.data(), 12, 0.01, 0.5));
+        if (ask == Ask::Each)
+            results(out, trainer);
+        else if (step == 0) // it has brought over the arenas
+            count_waits(context);
+    }
+    if (ask == Ask::Late) {
+        EXPECT_EQ(0, waits);
+        EXPECT_EQ(10, egi_trainer_open(trainer));
+        results(out, trainer);
+        EXPECT_EQ(1, waits);
     }
 }
 
@@ -63,7 +101,7 @@ int64_t launches(const Context &context)
     return n;
 }
 
-void train(Trained &out, const char *device, const Kind &kind, bool eager = false)
+void train(Trained &out, const char *device, const Kind &kind, bool eager = false, Ask ask = Ask::Each)
 {
     Context context(1, nullptr, device);
     ASSERT_STREQ(device, eg_context_device(context.c));
@@ -99,7 +137,7 @@ void train(Trained &out, const char *device, const Kind &kind, bool eager = fals
     egi_trainer *trainer = nullptr;
     ASSERT_OK(egi_trainer_create(&trainer, model.m, &o));
     ASSERT_OK(egi_trainer_prepare(trainer, 12));
-    steps(out, trainer, kind.rehearsal);
+    steps(out, trainer, context, kind.rehearsal, ask);
     if (std::string(device) == "cuda") {
         EXPECT_EQ(eager ? 0 : 9, launches(context));
     }
@@ -136,6 +174,16 @@ TEST_P(Steps, OfAGraphAreThoseOfItsKernels)
     EXPECT_EQ(graph.losses, eager.losses);
     EXPECT_EQ(graph.weights, eager.weights);
     EXPECT_EQ(graph.weights, again.weights);
+}
+
+// The host fills the next batches while the device computes: nothing is read before it is there, or after it is gone.
+TEST_P(Steps, AreTheSameWithoutWaitingForEach)
+{
+    Trained each, late;
+    train(each, "cuda", GetParam());
+    train(late, "cuda", GetParam(), false, Ask::Late);
+    EXPECT_EQ(each.losses, late.losses);
+    EXPECT_EQ(each.weights, late.weights);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Steps,

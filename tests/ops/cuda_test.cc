@@ -26,11 +26,12 @@ class Cuda : public ::testing::Test
     }
 };
 
-// Runs a case by the f64 reference and by a GPU of `processors`.
+// Runs a case by the f64 reference and by own kernels on a GPU of `processors`.
 void expect_close(const Case &k, int processors)
 {
     Context host(true), gpu;
     ((egi_cuda *)gpu.c->device)->processors = processors;
+    gpu.own_kernels(true);
     Instance want(k, EGI_F64, 1, 0x11), got(k, EGI_F32, 1, 0x22);
     ASSERT_OK(want.run(host.c, control()));
     ASSERT_OK(got.run(gpu.c, control()));

@@ -1,5 +1,11 @@
 #include "harness.h"
 
+#ifdef EG_WITH_CUDA
+extern "C" {
+#include "cuda/cuda.h"
+}
+#endif
+
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +24,16 @@ Context::Context(bool reference_only, int threads)
     options.device = device && !reference_only ? device : "cpu"; // the oracle is the host's
     EXPECT_OK(eg_context_create(&c, &options));
     c->device->reference_only = reference_only;
+    own_kernels(getenv("EG_TEST_OWN") != nullptr);
+}
+
+void Context::own_kernels(bool only)
+{
+#ifdef EG_WITH_CUDA
+    if (c->device->type == &egi_device_cuda)
+        ((egi_cuda *)c->device)->own_only = only;
+#endif
+    (void)only;
 }
 
 Context::~Context()

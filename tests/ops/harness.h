@@ -27,6 +27,8 @@ class Context
     explicit Context(bool reference_only = false, int threads = 2);
     ~Context();
     Context(const Context &) = delete;
+    // On device cuda: leaves its libraries out, as EG_TEST_OWN does for a whole program.
+    void own_kernels(bool only);
     eg_context *c = nullptr;
 };
 
