@@ -1,12 +1,15 @@
 /* What each operation takes on a device, and what share of the device's own peak that is: a table, one line a shape.
- * kernels [--device cpu] [--out FILE] [--only PREFIX] [--most N] [--once yes]
+ * kernels [--device cpu] [--out FILE] [--only PREFIX] [--most N] [--once yes] [--own yes]
  * --only takes the lines that begin so ("adam", "gemm nt (128,"); --most leaves out what moves more bytes or counts
  * more multiplications and additions than N; --once runs each line once and prints no times: the simulator's counters
- * are then of one run. Exit code 5: there is no such device. */
+ * are then of one run; --own: own kernels where a library's would be taken. Exit code 5: there is no such device. */
 #include "bench/shapes.h"
 #include "core/mirror.h"
 #include "core/ops/ops.h"
 #include "core/plan.h"
+#ifdef EG_WITH_CUDA
+#include "cuda/cuda.h"
+#endif
 
 #include <float.h>
 #include <stdio.h>
@@ -19,7 +22,7 @@
 #define ROUNDS      5    /* of which the best counts */
 
 typedef struct options {
-    const char *device, *out, *only, *once;
+    const char *device, *out, *only, *once, *own;
     double most;
 } options;
 
@@ -217,7 +220,11 @@ static eg_status run(setup *s, const options *o, FILE *to)
 {
     egi_device *d = s->context->device;
     egi_peak peak;
-    fprintf(to, "# %s\n", eg_context_describe(s->context));
+#ifdef EG_WITH_CUDA
+    if (d->type == &egi_device_cuda)
+        ((egi_cuda *)d)->own_only = o->own != NULL;
+#endif
+    fprintf(to, "# %s%s\n", eg_context_describe(s->context), o->own ? "; own kernels only" : "");
     if (o->once) {
         fprintf(to, "operation and shapes\tbytes\tflops\n");
         return run_jobs(s, o, to, NULL);
@@ -245,6 +252,8 @@ static bool parse(options *o, int argc, char **argv)
             o->only = value;
         else if (strcmp(argv[i], "--once") == 0)
             o->once = value;
+        else if (strcmp(argv[i], "--own") == 0)
+            o->own = value;
         else if (strcmp(argv[i], "--most") == 0)
             o->most = strtod(value, NULL);
         else
@@ -257,7 +266,8 @@ int main(int argc, char **argv)
 {
     options o;
     if (!parse(&o, argc, argv)) {
-        fprintf(stderr, "kernels: wanted [--device NAME] [--out FILE] [--only PREFIX] [--most N] [--once yes]\n");
+        fprintf(stderr,
+                "kernels: wanted [--device NAME] [--out FILE] [--only PREFIX] [--most N] [--once yes] [--own yes]\n");
         return 2;
     }
     eg_context_options with = EG_CONTEXT_OPTIONS_INIT;
