@@ -1,7 +1,7 @@
 # The device "cuda": kernels become images that the library carries, so it links against nothing of NVIDIA's.
 # EG_CUDA=AUTO builds it where nvcc is found, ON insists, OFF leaves it out.
 set(EG_CUDA AUTO CACHE STRING "build the device cuda: AUTO, ON, OFF")
-set(EG_CUDA_TARGETS "compute_75" CACHE STRING "what kernels are compiled for: compute_NN (PTX) and sm_NN; a release has compute_75;sm_75;sm_80;sm_90;sm_100;sm_120")
+set(EG_CUDA_TARGETS "compute_75" CACHE STRING "what kernels are compiled for: compute_75 (PTX) and sm_NN; a release has compute_75;sm_75;sm_80;sm_90;sm_100;sm_120")
 if(EG_CUDA STREQUAL "OFF")
   return()
 endif()
@@ -30,21 +30,27 @@ if(NOT EXISTS ${EG_CUDA_ROOT}/include/cublasLt.h)
 endif()
 enable_language(ASM)
 
-set(EG_NVCC_TARGETS)
-foreach(target ${EG_CUDA_TARGETS})
-  string(REPLACE sm_ compute_ virtual ${target})
-  list(APPEND EG_NVCC_TARGETS -gencode arch=${virtual},code=${target})
-endforeach()
+# Machine code is made of the PTX of compute_75, whatever it is for: that is what the simulator runs.
+set(EG_CUDA_RELEASE_TARGETS sm_75 sm_80 sm_90 sm_100 sm_120)
+function(eg_cuda_gencode out)
+  set(flags)
+  foreach(target ${ARGN})
+    list(APPEND flags -gencode arch=compute_75,code=${target})
+  endforeach()
+  set(${out} ${flags} PARENT_SCOPE)
+endfunction()
+eg_cuda_gencode(EG_NVCC_TARGETS ${EG_CUDA_TARGETS})
+set(EG_NVCC_FLAGS -fatbin -std=c++17 -O3 -lineinfo -Werror all-warnings -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/include)
 
 # One image a family of cuda/families.def, and one assembler file that puts them all into the library.
 file(STRINGS ${PROJECT_SOURCE_DIR}/cuda/families.def lines REGEX "^EG_FAMILY")
+list(TRANSFORM lines REPLACE "EG_FAMILY\\((.*)\\)" "\\1" OUTPUT_VARIABLE EG_CUDA_FAMILIES)
 set(assembly ".section .rodata\n")
 set(EG_CUDA_IMAGES)
-foreach(line ${lines})
-  string(REGEX REPLACE "EG_FAMILY\\((.*)\\)" "\\1" family ${line})
+foreach(family ${EG_CUDA_FAMILIES})
   set(image ${PROJECT_BINARY_DIR}/cuda/${family}.fatbin)
   add_custom_command(OUTPUT ${image} DEPFILE ${image}.d DEPENDS ${PROJECT_SOURCE_DIR}/cuda/${family}.cu
-    COMMAND ${EG_NVCC} -fatbin -std=c++17 -O3 -lineinfo -Werror all-warnings ${EG_NVCC_TARGETS} -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/include
+    COMMAND ${EG_NVCC} ${EG_NVCC_FLAGS} ${EG_NVCC_TARGETS}
             -MD -MF ${image}.d -MT ${image} ${PROJECT_SOURCE_DIR}/cuda/${family}.cu -o ${image}
     COMMENT "Compiling kernels: ${family}" VERBATIM)
   list(APPEND EG_CUDA_IMAGES ${image})

@@ -30,10 +30,14 @@ __device__ __forceinline__ eg_span eg_span_of(const egi_cuda_columns &g)
     return s;
 }
 
-/* A value by column, or `otherwise` where there is none. */
+/* A value by column, or `otherwise` where there is none. Nobody promises that these are aligned as the matrix is. */
 template <int V>
 __device__ __forceinline__ void eg_load_or(float (&to)[V], const float *by, const eg_span &s, float otherwise)
 {
+    if (V == 4 && by && s.inside && (uintptr_t)by % 16 == 0) {
+        eg_load<V>(to, by + s.column);
+        return;
+    }
     for (int v = 0; v < V; v++)
         to[v] = by && s.inside ? by[s.column + v] : otherwise;
 }

@@ -75,7 +75,7 @@ template <int ROWS, int THREADS, int VEC> struct along_rows {
         eg_round_all<passes, VEC>(v, precision);
 #pragma unroll
         for (int i = 0; i < passes; i++)
-            eg_store<VEC>(&tile[threadIdx.x / across + i * step][threadIdx.x % across * VEC], v[i]);
+            eg_store_shared<VEC>(&tile[threadIdx.x / across + i * step][threadIdx.x % across * VEC], v[i]);
     }
 
     static __device__ int row()

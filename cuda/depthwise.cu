@@ -65,20 +65,21 @@ __device__ __forceinline__ int reader(int shifted, int stride, int outputs)
 template <int VEC> __device__ __forceinline__ void input_gradient(const egi_cuda_depthwise_args &p)
 {
     const egi_cuda_depthwise &d = p.d;
+    const int times = VEC == 1 ? d.times : 1; /* vectors are for one filter a channel */
     const eg_walk w = eg_walk_of<VEC>(p.lanes);
     if (w.c >= d.c)
         return;
     for (uint32_t at = w.from; at < p.pixels; at += w.step) {
         const eg_pixel o = eg_pixel_of(p.rows, p.columns, at);
-        const float *dz = p.x + (int64_t)o.n * d.out[0] * d.out[1] * d.f + (int64_t)w.c * d.times;
+        const float *dz = p.x + (int64_t)o.n * d.out[0] * d.out[1] * d.f + (int64_t)w.c * times;
         float sum[VEC] = {};
         for (int k = 0; k < d.kernel[0]; k++) {
             const int i = reader(o.i + d.pad[0] - k * d.dilation[0], d.stride[0], d.out[0]);
             for (int l = 0; i >= 0 && l < d.kernel[1]; l++) {
                 const int j = reader(o.j + d.pad[1] - l * d.dilation[1], d.stride[1], d.out[1]);
                 const int64_t from = (int64_t)(i * d.out[1] + j) * d.f,
-                              tap = (int64_t)(k * d.kernel[1] + l) * d.f + (int64_t)w.c * d.times;
-                for (int t = 0; j >= 0 && t < d.times; t++) {
+                              tap = (int64_t)(k * d.kernel[1] + l) * d.f + (int64_t)w.c * times;
+                for (int t = 0; j >= 0 && t < times; t++) {
                     float a[VEC], b[VEC];
                     eg_load<VEC>(a, dz + from + t);
                     eg_load<VEC>(b, p.w + tap + t);

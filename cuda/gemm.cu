@@ -9,6 +9,7 @@
 #include "cuda/act.cuh"
 #include "cuda/gemm.h"
 #include "cuda/precision.cuh"
+#include "cuda/vectors.cuh"
 
 /* A warp is 4 x 8 threads; a thread has `own_rows` x `own_columns` elements, in quads that lie a share of the tile
  * apart, so that a warp's reads of shared memory are wide and without conflicts. */
@@ -107,14 +108,12 @@ template <int count, int share> __device__ __forceinline__ void fetch(float (&to
     }
 }
 
-/* Element `at` of c from its sum over k: the bias, what c held, the activation. */
-__device__ __forceinline__ float finish(const egi_cuda_gemm_args &p, float sum, int64_t at, int64_t column)
+/* An element of c from its sum over k: the bias, what c held, the activation. */
+__device__ __forceinline__ float finish(const egi_cuda_gemm_args &p, float sum, float held, int64_t column)
 {
     if (p.bias)
         sum += __ldg(p.bias + column);
-    if (p.accumulate)
-        sum += p.c[at];
-    return eg_act_fused(p.act, p.alpha, sum);
+    return eg_act_fused(p.act, p.alpha, sum + held);
 }
 
 /* Four elements of one row, to c or to this block's part of it. */
@@ -122,14 +121,22 @@ __device__ __forceinline__ void put(const egi_cuda_gemm_args &p, int64_t row, in
 {
     const int64_t at = row * p.n + column;
     float *to = p.parts ? p.parts + (int64_t)blockIdx.z * p.m * p.n + at : p.c + at;
+    const bool quad = p.quads_c && column + 3 < p.n, adds = p.accumulate && !p.parts;
+    float held[4] = {};
     if (row >= p.m)
         return;
+    if (adds && quad)
+        eg_load<4>(held, to);
 #pragma unroll
-    for (int j = 0; j < 4; j++)
-        if (!p.parts && column + j < p.n)
-            sums[j] = finish(p, sums[j], at + j, column + j);
-    if (p.quads_c && column + 3 < p.n) {
-        *(float4 *)to = make_float4(sums[0], sums[1], sums[2], sums[3]);
+    for (int j = 0; j < 4; j++) {
+        if (p.parts || column + j >= p.n)
+            continue;
+        if (adds && !quad)
+            held[j] = to[j];
+        sums[j] = finish(p, sums[j], held[j], column + j);
+    }
+    if (quad) {
+        eg_store<4>(to, sums);
         return;
     }
 #pragma unroll
@@ -246,6 +253,6 @@ extern "C" __global__ void eg_gemm_join(egi_cuda_gemm_args p)
 #pragma unroll 8
         for (int s = 0; s < p.splits; s++)
             sum += p.parts[s * count + i];
-        p.c[i] = finish(p, sum, i, i % p.n);
+        p.c[i] = finish(p, sum, p.accumulate ? p.c[i] : 0, i % p.n);
     }
 }

@@ -5,7 +5,8 @@
 #include "cuda/columns.cuh"
 #include "cuda/norm.h"
 
-#define EACH 4 /* rows at a time, where several matrices are read */
+#define EACH     4 /* rows at a time, where several matrices are read */
+#define RESIDENT 3 /* blocks of a multiprocessor that sums over rows leave registers for, at least */
 
 /* Applies `f`, an activation or its slope, to a group of rows: the kind is looked at once. */
 #define EACH_KIND(act, f)                                                      \
@@ -86,7 +87,7 @@ template <int V> __device__ __forceinline__ void moments(const egi_cuda_batchnor
 }
 
 /* Reads x once, 4 bytes an element; one thread of a block writes the sums of its columns. */
-extern "C" __global__ void __launch_bounds__(EGI_COLUMNS_BLOCK) eg_batchnorm_moments(egi_cuda_batchnorm_args p)
+extern "C" __global__ void __launch_bounds__(EGI_COLUMNS_BLOCK, RESIDENT) eg_batchnorm_moments(egi_cuda_batchnorm_args p)
 {
     if (p.g.vector == 4)
         moments<4>(p);
@@ -215,7 +216,7 @@ template <int V> __device__ __forceinline__ void sums(const egi_cuda_batchnorm_g
 
 /* Reads dy, x and y once, 12 bytes an element (8 where there is no y), and writes dz and dx where they are wanted; one
  * thread of a block writes the sums of its columns. dz may be dy, dx any input. */
-extern "C" __global__ void __launch_bounds__(EGI_COLUMNS_BLOCK) eg_batchnorm_sums(egi_cuda_batchnorm_grad_args p)
+extern "C" __global__ void __launch_bounds__(EGI_COLUMNS_BLOCK, RESIDENT) eg_batchnorm_sums(egi_cuda_batchnorm_grad_args p)
 {
     if (p.g.vector == 4)
         sums<4>(p);

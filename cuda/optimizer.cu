@@ -6,6 +6,7 @@
 #include "core/op.h"
 #include "cuda/optimizer.h"
 #include "cuda/rows.cuh"
+#include "cuda/vectors.cuh"
 
 #define THREADS (EGI_CUDA_PIECE / 4)
 
@@ -42,7 +43,7 @@ __device__ __forceinline__ void get(float (&y)[4], const float *x, const Quad &q
 __device__ __forceinline__ void put(float *x, const Quad &q, const float (&y)[4])
 {
     if (q.whole) {
-        *(float4 *)(x + q.at) = make_float4(y[0], y[1], y[2], y[3]);
+        eg_store<4>(x + q.at, y);
         return;
     }
 #pragma unroll

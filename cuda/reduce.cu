@@ -48,8 +48,9 @@ extern "C" __global__ void __launch_bounds__(EGI_COLUMNS_BLOCK) eg_column_sum_fi
         p.y[s.sample * p.g.c + s.column] = (float)(sum[0] / p.count);
 }
 
-/* The same of squares: a row is a sample, whose chunks are added first. */
-extern "C" __global__ void __launch_bounds__(EGI_COLUMNS_BLOCK) eg_square_finish(egi_cuda_square_args p)
+/* The same of squares: a row is a sample, whose chunks are added first. Four blocks a multiprocessor are enough: for
+ * more of them registers would be spilled. */
+extern "C" __global__ void __launch_bounds__(EGI_COLUMNS_BLOCK, 4) eg_square_finish(egi_cuda_square_args p)
 {
     const eg_span s = eg_span_of(p.g);
     double total[1] = {0};

@@ -13,7 +13,17 @@ template <int VEC> __device__ __forceinline__ void eg_load(float *to, const floa
     }
 }
 
+/* To global memory. A vector is stored by name: where scalar stores are near, the compiler takes an assignment apart.
+ */
 template <int VEC> __device__ __forceinline__ void eg_store(float *to, const float *from)
+{
+    if (VEC == 4)
+        __stwb((float4 *)to, make_float4(from[0], from[1], from[2], from[3]));
+    else
+        *to = *from;
+}
+
+template <int VEC> __device__ __forceinline__ void eg_store_shared(float *to, const float *from)
 {
     if (VEC == 4)
         *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);

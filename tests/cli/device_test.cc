@@ -49,6 +49,25 @@ TEST_F(CliDevice, ADriverWithoutADeviceSaysSo)
     EXPECT_EQ("the driver finds no device", DoctorOn(machine));
 }
 
+TEST_F(CliDevice, WithoutTheRuntimeLibraryCudaIsRefusedAndAutoTakesTheCpu)
+{
+    const std::string hidden = std::string(getenv("EG_BINARY_DIR")) + "/tests/cli/libno_cudart.so";
+    ASSERT_TRUE(fs::exists(hidden));
+    const char *asan = getenv("ASAN_OPTIONS"); /* wants to be loaded first */
+    const std::string machine = "ASAN_OPTIONS='" + std::string(asan ? asan : "") + ":verify_asan_link_order=0' " +
+                                "LD_PRELOAD='" + hidden + "' ";
+    const std::string missing = "libcudart.so.13 was not found; install CUDA 13's runtime, or name its folder in ";
+    ExpectRefused(Run(learn_ + "run.device=cuda", machine), 5, "cuda: " + missing + "LD_LIBRARY_PATH");
+    ExpectRefused(Run("doctor run.device=cuda", machine), 5, "cuda: " + missing);
+    EXPECT_EQ(0u, DoctorOn(machine).find(missing));
+    const Ran r = Run(learn_ + "remember.method=none finetune.max_steps=2", machine);
+    EXPECT_EQ(0, r.code) << r.err;
+    const size_t line = r.out.find("device  cpu, 1 thread, ");
+    ASSERT_NE(std::string::npos, line) << r.out;
+    EXPECT_NE(std::string::npos, r.out.substr(line, r.out.find('\n', line) - line).find("; cuda: libcudart.so.13"))
+        << r.out;
+}
+
 TEST_F(CliDevice, ADeviceThatIsNotThereIsRefused)
 {
     ExpectRefused(Run(learn_ + "run.device=cuda:7", machine_), 5, "wanted cuda:7, found 1 device");

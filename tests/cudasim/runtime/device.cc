@@ -1,5 +1,5 @@
-// The device: one, described like an H100. CUDASIM_DEVICES=0 and CUDASIM_DRIVER=0 are for tests of machines without
-// one.
+// The device: one, described like an H100, with CUDASIM_PROCESSORS multiprocessors. CUDASIM_DEVICES=0 and
+// CUDASIM_DRIVER=0 are for tests of machines without one.
 #include <cstdlib>
 #include <cstring>
 
@@ -160,6 +160,9 @@ cudaError_t device_missing()
 
 int device_attribute(cudaDeviceAttr attribute)
 {
+    const char *processors = std::getenv("CUDASIM_PROCESSORS");
+    if (attribute == cudaDevAttrMultiProcessorCount && processors && std::atoi(processors) > 0)
+        return std::atoi(processors);
     for (const Attribute &entry : kAttributes)
         if (entry.id == attribute)
             return entry.value;

@@ -26,6 +26,7 @@ void add(Counters &to, const Counters &c)
     to.global_sectors += c.global_sectors;
     to.shared_requests += c.shared_requests;
     to.shared_passes += c.shared_passes;
+    to.shared_conflicts += c.shared_conflicts;
     to.branches += c.branches;
     to.divergent_branches += c.divergent_branches;
     to.local_requests += c.local_requests;
@@ -38,19 +39,16 @@ void write_counters()
     if (!file)
         return;
     fputs("kernel\tlaunches\tblocks\twarp_instructions\tthread_instructions\tglobal_requests\tglobal_sectors\t"
-          "shared_requests\tshared_passes\tbranches\tdivergent_branches\tlocal_requests\tseconds\n",
+          "shared_requests\tshared_passes\tshared_conflicts\tbranches\tdivergent_branches\tlocal_requests\tseconds\n",
           file);
     std::map<std::string, Counters> by_name;
     for (const Kernel *kernel : launched())
         add(by_name[kernel->name], kernel->counters);
     for (auto &entry : by_name) {
         const Counters &c = entry.second;
-        const u64 values[] = {c.launches,          c.blocks,
-                              c.warp_instructions, c.thread_instructions,
-                              c.global_requests,   c.global_sectors,
-                              c.shared_requests,   c.shared_passes,
-                              c.branches,          c.divergent_branches,
-                              c.local_requests};
+        const u64 values[] = {c.launches,         c.blocks,         c.warp_instructions,  c.thread_instructions,
+                              c.global_requests,  c.global_sectors, c.shared_requests,    c.shared_passes,
+                              c.shared_conflicts, c.branches,       c.divergent_branches, c.local_requests};
         fputs(entry.first.c_str(), file);
         for (u64 value : values)
             fprintf(file, "\t%llu", (unsigned long long)value);
@@ -80,11 +78,10 @@ u64 count_sectors(const u64 *addresses, u32 mask, u32 bytes)
 }
 
 /** How often the 32 banks of 4 bytes are gone through: words of one bank that differ take turns. Wide accesses go in
- * parts of a half or a quarter warp, so that a part has at most 128 bytes. */
-u64 count_passes(const u64 *addresses, u32 mask, u32 bytes)
+ * parts of a half or a quarter warp, so that a part has at most 128 bytes: one pass each without conflicts. */
+void count_passes(Counters &c, const u64 *addresses, u32 mask, u32 bytes)
 {
     const int words = bytes < 4 ? 1 : (int)bytes / 4, lanes = 32 / words;
-    u64 passes = 0;
     for (int first = 0; first < 32; first += lanes) {
         u64 seen[32];
         u8 banks[32] = {};
@@ -101,9 +98,9 @@ u64 count_passes(const u64 *addresses, u32 mask, u32 bytes)
                 most = std::max<int>(most, ++banks[word & 31]);
             }
         }
-        passes += (u64)most;
+        c.shared_passes += (u64)most;
+        c.shared_conflicts += (u64)(most ? most - 1 : 0);
     }
-    return passes;
 }
 
 /** All words of the lanes lie in 128 bytes: each bank has one word. */
@@ -136,7 +133,10 @@ void count_request(Warp &w, const Instruction &in, const u64 *addresses, u32 mas
     switch (in.space) {
     case Space::shared:
         c.shared_requests++;
-        c.shared_passes += bytes <= 4 && one_pass(addresses, mask) ? 1 : count_passes(addresses, mask, bytes);
+        if (bytes <= 4 && one_pass(addresses, mask))
+            c.shared_passes++;
+        else
+            count_passes(c, addresses, mask, bytes);
         break;
     case Space::local:
         c.local_requests++;

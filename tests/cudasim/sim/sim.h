@@ -33,7 +33,8 @@ struct Limits {
 struct Counters {
     uint64_t launches = 0, blocks = 0, warp_instructions = 0, thread_instructions = 0;
     uint64_t global_requests = 0, global_sectors = 0; /* a request: one instruction of a warp; sectors of 32 bytes */
-    uint64_t shared_requests = 0, shared_passes = 0;  /* passes: 1 without bank conflicts */
+    uint64_t shared_requests = 0, shared_passes = 0;  /* passes: 1 without bank conflicts, 2 and 4 of wide accesses */
+    uint64_t shared_conflicts = 0;                    /* passes beyond those */
     uint64_t branches = 0, divergent_branches = 0;
     uint64_t local_requests = 0; /* spills and local arrays */
     double seconds = 0;

@@ -70,11 +70,13 @@ TEST(Counters, PassesOfSharedRequests)
                   32, {});
         EXPECT_EQ(counted.shared_requests, 2u);
         EXPECT_EQ(counted.shared_passes, 2 * c.passes) << "stride " << c.stride;
+        EXPECT_EQ(counted.shared_conflicts, 2 * (c.passes - 1)) << "stride " << c.stride;
     }
     cudasim::Counters wide = count(".shared .align 16 .b8 s[8192];\nmov.u32 %r2, s;\nmad.lo.u32 %r3, %r1, 16, "
                                    "%r2;\nst.shared.v4.u32 [%r3], {%r1, %r1, %r1, %r1};",
                                    32, {});
     EXPECT_EQ(wide.shared_passes, 2 * 4u);
+    EXPECT_EQ(wide.shared_conflicts, 0u);
     EXPECT_EQ(count(".local .align 8 .b8 depot[8];\nst.local.u32 [depot], %r1;", 32, {}).local_requests, 2u);
 }
 
