@@ -7,9 +7,6 @@
 #include "core/mirror.h"
 #include "core/ops/ops.h"
 #include "core/plan.h"
-#ifdef EG_WITH_CUDA
-#include "cuda/cuda.h"
-#endif
 
 #include <float.h>
 #include <stdio.h>
@@ -48,7 +45,10 @@ static void add_value(setup *s, uint16_t field, const egi_shape *shape, egi_dtyp
 
 static egi_dtype dtype_of(const egi_op_case *k, int i)
 {
-    return k->fill[i] == EGI_FILL_LABELS ? EGI_I32 : k->fill[i] == EGI_FILL_POSITIONS ? EGI_U8 : EGI_F32;
+    const egi_fill fill = k->fill[i];
+    return fill == EGI_FILL_LABELS || fill == EGI_FILL_ROWS       ? EGI_I32
+           : fill == EGI_FILL_POSITIONS || fill == EGI_FILL_BYTES ? EGI_U8
+                                                                  : EGI_F32;
 }
 
 /* Its arguments, values and work; memory comes later. */
@@ -220,10 +220,7 @@ static eg_status run(setup *s, const options *o, FILE *to)
 {
     egi_device *d = s->context->device;
     egi_peak peak;
-#ifdef EG_WITH_CUDA
-    if (d->type == &egi_device_cuda)
-        ((egi_cuda *)d)->own_only = o->own != NULL;
-#endif
+    s->context->own_kernels = o->own != NULL;
     fprintf(to, "# %s%s\n", eg_context_describe(s->context), o->own ? "; own kernels only" : "");
     if (o->once) {
         fprintf(to, "operation and shapes\tbytes\tflops\n");

@@ -67,6 +67,13 @@
         JOB(softmax_xent, NULL, ARGS(softmax_xent, .scale = 1), .in = {S(n, classes), S(n)},  \
             .in_absent = NO(2) | NO(3), .out = {{0}, S(n, classes), {0}}, .fill = {EGI_FILL_NORMAL, EGI_FILL_LABELS})
 
+#define GATHER(what, fill_, flip_, ...)                                                                         \
+    JOB(gather, what, ARGS(gather, .affine = {__VA_ARGS__}, .augment = {.flip = flip_}),                        \
+        .in = {S(1024, 32, 32, 3), S(128)}, .in_absent = NO(2), .fill = {fill_, EGI_FILL_ROWS}, .labels = 1024, \
+        .out = {S(128, 32, 32, 3)})
+#define UNIT  .channels = 1, .by = {255}, .over = {1}
+#define TORCH .channels = 3, .by = {255, 255, 255}, .over = {0.229f, 0.224f, 0.225f}
+
 /* Its values: w, grad, m, v, anchor, omega, norm; w, m, v come out. */
 #define UPDATE(name, what, n, absent, ...)                                                                         \
     JOB(name, what,                                                                                                \
@@ -102,6 +109,12 @@ const bench_job bench_jobs[] = {
     POOL(32, 56, 64, 2),
     LOSS(128, 10),
     LOSS(1024, 1000),
+    JOB(distill, NULL, ARGS(distill, .scale = 1, .temperature = 2), .in = {S(128, 1000), S(128, 900)},
+        .in_absent = NO(2), .out = {{0}, S(128, 1000)}),
+    GATHER("bytes", EGI_FILL_BYTES, 0, UNIT),
+    GATHER("floats", EGI_FILL_NORMAL, 0, UNIT),
+    GATHER("bytes by channel", EGI_FILL_BYTES, 0, TORCH),
+    GATHER("flipped bytes", EGI_FILL_BYTES, 1, UNIT),
     UPDATES(535818),   /* parameters of 784-512-256-10 */
     UPDATES(25557032), /* of ResNet-50 */
     {0},
