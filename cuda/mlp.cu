@@ -1,6 +1,6 @@
 /* A training step of a small chain of dense layers in two launches. eg_mlp_<R>: a block takes R rows of the batch
- * through all layers, the loss and back; their activations never leave shared memory before they are needed there no
- * more. It leaves y and dz of each layer in scratch. eg_mlp_grads: dw = y' dz of all layers, and the loss' sum.
+ * through all layers, the loss and back, its activations in shared memory, and leaves y and dz of each layer in
+ * scratch. eg_mlp_grads: dw = y' dz of all layers, and the loss' sum.
  *
  * Gradients are made of whole products, not of one partial gradient a block: y and dz of a row are hundreds of numbers,
  * where a partial gradient would be as large as the parameters. So a block may have few rows, and there are many. */
@@ -138,7 +138,7 @@ template <int R> struct Rows {
         of(l)[r * l.pitch + j] = y;
     }
 
-    /* A warp a row. */
+    /* A warp a row. The reductions have the barriers that part dz from what reads it. */
     __device__ __forceinline__ void compare() const
     {
         const egi_cuda_mlp_layer &l = p.layer[p.layers - 1];
@@ -157,7 +157,6 @@ template <int R> struct Rows {
             partial[0] = loss;
             partial[1] = correct;
         }
-        __syncthreads();
     }
 
     /* sums = dz w' for row k of w, over every eighth quad of it from this thread's on. */
@@ -209,7 +208,8 @@ template <int R> struct Rows {
 };
 
 /* R rows a block. Each reads all of w from the cache, once forward and, but that of the first layer, once backward: 4
- * bytes for R multiply-adds; x, and y and dz of scratch, once. No race: barriers part the writing of shared memory from
+ * bytes for R multiply-adds; x once, and it writes y and dz once. 784-100-100-10: 0.4 MB a block, which at 64 bytes a
+ * clock are 3.6 us on an H100, by count, not by measurement. No race: barriers part the writing of shared memory from
  * its reading; scratch is written by row, and rows are a block's own. */
 template <int R> __device__ __forceinline__ void step(const egi_cuda_mlp_args &p)
 {
