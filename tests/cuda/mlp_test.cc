@@ -31,6 +31,7 @@ struct Net {
     std::function<egi_val(egi_plan *, egi_val)> wrap; // of the first layer's output
     std::function<void(egi_plan *, const std::vector<egi_val> &y, const egi_softmax_xent &)> more; // after the loss
     std::function<void(egi_plan *, const egi_softmax_xent &)> late;                                // before compiling
+    egi_precision precision = EGI_PRECISION_F32;
     bool input_wants = false, pointwise = false, shared = false, from_logits = false;
 
     std::vector<std::vector<float>> memory;
@@ -121,6 +122,7 @@ struct Net {
         memory.clear();
         memory.reserve(64);
         context.c->device->separate = separate;
+        ASSERT_OK(egi_context_set_precision(context.c, precision));
         ASSERT_OK(egi_plan_create(&p, context.c, rows, EGI_F32, training));
         std::vector<egi_val> y, grads;
         egi_val g = EGI_NONE, correct = EGI_NONE;
@@ -431,6 +433,18 @@ TEST(MlpStep, LeavesABackwardPassFromTheLogitsAlone)
     Net net;
     net.from_logits = true;
     expect(net, 0);
+}
+
+// Tensor cores are the products' own.
+TEST(MlpStep, LeavesRoundedFactorsAlone)
+{
+    for (const egi_precision precision : {EGI_PRECISION_TF32, EGI_PRECISION_BF16}) {
+        Net net;
+        Found found;
+        net.precision = precision;
+        net.run(&found, "cuda");
+        EXPECT_EQ(0, found.fused);
+    }
 }
 
 // The device declines what separate kernels do better.
