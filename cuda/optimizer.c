@@ -42,7 +42,7 @@ static eg_status make_table(egi_kernel *out, egi_cuda_update_args *p)
 static bool aligned(const egi_cuda_update_args *p)
 {
     const uintptr_t all = (uintptr_t)p->w | (uintptr_t)p->m | (uintptr_t)p->v | (uintptr_t)p->grad |
-                          (uintptr_t)p->anchor | (uintptr_t)p->omega;
+                          (uintptr_t)p->anchor | (uintptr_t)p->omega | (uintptr_t)p->ema;
     return all % 16 == 0;
 }
 
@@ -56,8 +56,10 @@ static egi_cuda_update_args args_of(const egi_kernel *out)
         .grad = egi_cuda_data(out, a->grad),
         .anchor = egi_cuda_data(out, a->anchor),
         .omega = egi_cuda_data(out, a->omega),
+        .ema = egi_cuda_data(out, a->ema),
         .norm = a->clip_norm > 0 ? egi_cuda_data(out, a->norm) : NULL,
         .control = egi_cuda_of(out)->control,
+        .ema_momentum = (float)a->ema_momentum,
         .clip_norm = (float)a->clip_norm,
         .momentum = (float)a->momentum,
         .rho = (float)a->rho,
@@ -89,32 +91,38 @@ static eg_status launch(egi_kernel *out, const char *name, const egi_cuda_update
                            .size = sizeof add, .scratch_field = EGI_FIELD(egi_cuda_update_sum_args, sums));
 }
 
-static eg_status update(egi_kernel *out, const char *name)
+/* `averages`: the kernel that also keeps an average. */
+static eg_status update(egi_kernel *out, const char *name, const char *averages)
 {
     if (!egi_cuda_is_f32(out))
         return EGI_CUDA_DECLINE;
     const egi_cuda_update_args p = args_of(out);
-    return launch(out, name, &p, ((const egi_update *)out->args)->penalty);
+    const egi_update *a = out->args;
+    return launch(out, a->ema ? averages : name, &p, a->penalty);
 }
 
 eg_status egi_cuda_sgd(egi_device *device, egi_kernel *out)
 {
     (void)device;
     const egi_update *a = out->args;
-    return update(out, a->nesterov ? "eg_sgd_nesterov" : a->momentum > 0 ? "eg_sgd_momentum" : "eg_sgd");
+    if (a->nesterov)
+        return update(out, "eg_sgd_nesterov", "eg_sgd_nesterov_ema");
+    return a->momentum > 0 ? update(out, "eg_sgd_momentum", "eg_sgd_momentum_ema")
+                           : update(out, "eg_sgd", "eg_sgd_ema");
 }
 
 eg_status egi_cuda_adam(egi_device *device, egi_kernel *out)
 {
     (void)device;
-    return update(out, "eg_adam");
+    return update(out, "eg_adam", "eg_adam_ema");
 }
 
 eg_status egi_cuda_rmsprop(egi_device *device, egi_kernel *out)
 {
     (void)device;
     const egi_update *a = out->args;
-    return update(out, a->momentum > 0 ? "eg_rmsprop_momentum" : "eg_rmsprop");
+    return a->momentum > 0 ? update(out, "eg_rmsprop_momentum", "eg_rmsprop_momentum_ema")
+                           : update(out, "eg_rmsprop", "eg_rmsprop_ema");
 }
 
 eg_status egi_cuda_update_norm(egi_device *device, egi_kernel *out)

@@ -2,7 +2,8 @@
  * elements of a piece, so nothing is shared but the sums, which go by block to scratch and are added by a second launch.
  *
  * Traffic an element: w and grad read, w written: 12 bytes; 8 more for each of m and v; 8 more for anchor and omega
- * where the anchor pulls. The norm reads 4, or 8 with penalties on weights, or 16 with the anchor. */
+ * where the anchor pulls; 8 more for the average where one is kept. The norm reads 4, or 8 with penalties on weights, or
+ * 16 with the anchor. */
 #include "core/op.h"
 #include "cuda/optimizer.h"
 #include "cuda/rows.cuh"
@@ -130,6 +131,28 @@ __device__ __forceinline__ float penalty(const Factors &f, float w, float anchor
     return sum;
 }
 
+/* The average takes in the new weights; in the first step it is them, whatever it was. */
+__device__ __forceinline__ float average(float ema, float w, float keep)
+{
+    return keep == 0 ? w : keep * ema + (1 - keep) * w;
+}
+
+__device__ __forceinline__ void average_quad(const egi_cuda_update_args &p, const Quad &q, const float (&w)[4])
+{
+    const float keep = p.control->step == 0 ? 0 : p.ema_momentum;
+    if (q.whole) {
+        float4 &ema = *(float4 *)(p.ema + q.at);
+        const float4 x = ema;
+        ema = make_float4(average(x.x, w[0], keep), average(x.y, w[1], keep), average(x.z, w[2], keep),
+                          average(x.w, w[3], keep));
+        return;
+    }
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        if (j >= q.from && j < q.to)
+            p.ema[q.at + j] = average(p.ema[q.at + j], w[j], keep);
+}
+
 /* --- optimizers: one element --------------------------------------------------------------------------------------- */
 
 struct Sgd {
@@ -197,7 +220,7 @@ struct RmspropMomentum {
 /* --- the walk ------------------------------------------------------------------------------------------------------- */
 
 /* Updates four elements and returns their penalty before it. */
-template <class Step>
+template <class Step, bool has_ema>
 __device__ __forceinline__ float update_quad(const egi_cuda_update_args &p, const Factors &f, const Quad &q)
 {
     float w[4], g[4], m[4] = {}, v[4] = {}, sum = 0;
@@ -215,15 +238,17 @@ __device__ __forceinline__ float update_quad(const egi_cuda_update_args &p, cons
         w[j] -= f.decay * w[j];
         Step::step(p, f, clipped, w[j], m[j], v[j]);
     }
-    put(p.w, q, w);
     if (Step::has_m)
         put(p.m, q, m);
     if (Step::has_v)
         put(p.v, q, v);
+    put(p.w, q, w);
+    if (has_ema)
+        average_quad(p, q, w);
     return sum;
 }
 
-template <class Step> __device__ __forceinline__ void update(const egi_cuda_update_args &p)
+template <class Step, bool has_ema> __device__ __forceinline__ void update(const egi_cuda_update_args &p)
 {
     Factors f = factors_of_step(p);
     const float lr = (float)p.control->lr;
@@ -235,7 +260,7 @@ template <class Step> __device__ __forceinline__ void update(const egi_cuda_upda
     for (int64_t piece = blockIdx.x; piece < p.pieces; piece += gridDim.x) {
         const egi_cuda_segment &s = find(p, piece);
         set_segment(f, s, lr);
-        sum += update_quad<Step>(p, f, quad_of(p, s, piece));
+        sum += update_quad<Step, has_ema>(p, f, quad_of(p, s, piece));
     }
     if (!p.sums)
         return;
@@ -244,18 +269,25 @@ template <class Step> __device__ __forceinline__ void update(const egi_cuda_upda
         p.sums[blockIdx.x] = all;
 }
 
-#define UPDATE(name, Step)                                                                                             \
+#define UPDATE(name, Step, has_ema)                                                                                    \
     extern "C" __global__ void __launch_bounds__(THREADS) name(egi_cuda_update_args p)                                 \
     {                                                                                                                  \
-        update<Step>(p);                                                                                               \
+        update<Step, has_ema>(p);                                                                                      \
     }
 
-UPDATE(eg_sgd, Sgd)
-UPDATE(eg_sgd_momentum, Momentum)
-UPDATE(eg_sgd_nesterov, Nesterov)
-UPDATE(eg_adam, Adam)
-UPDATE(eg_rmsprop, Rmsprop)
-UPDATE(eg_rmsprop_momentum, RmspropMomentum)
+UPDATE(eg_sgd, Sgd, false)
+UPDATE(eg_sgd_momentum, Momentum, false)
+UPDATE(eg_sgd_nesterov, Nesterov, false)
+UPDATE(eg_adam, Adam, false)
+UPDATE(eg_rmsprop, Rmsprop, false)
+UPDATE(eg_rmsprop_momentum, RmspropMomentum, false)
+/* With an average: kernels of their own, so that the others keep their registers. */
+UPDATE(eg_sgd_ema, Sgd, true)
+UPDATE(eg_sgd_momentum_ema, Momentum, true)
+UPDATE(eg_sgd_nesterov_ema, Nesterov, true)
+UPDATE(eg_adam_ema, Adam, true)
+UPDATE(eg_rmsprop_ema, Rmsprop, true)
+UPDATE(eg_rmsprop_momentum_ema, RmspropMomentum, true)
 
 /* A block's sum of squared gradients. */
 extern "C" __global__ void __launch_bounds__(THREADS) eg_update_norm(egi_cuda_update_args p)

@@ -18,6 +18,7 @@ struct egi_control;
 
 typedef struct egi_cuda_update_args {
     float *w, *m, *v;
+    float *ema; /* NULL: no average is kept */
     const float *grad, *anchor, *omega;
     const float *norm; /* scalar; NULL: no clipping */
     double *sums;      /* scratch: one a block; NULL: the sum is not wanted */
@@ -26,7 +27,7 @@ typedef struct egi_cuda_update_args {
     int64_t pieces;
     int32_t n_segments;
     int32_t quads; /* all arenas start at 16 bytes */
-    float clip_norm, momentum, rho, one_minus_rho, one_minus_beta1, one_minus_beta2, epsilon;
+    float ema_momentum, clip_norm, momentum, rho, one_minus_rho, one_minus_beta1, one_minus_beta2, epsilon;
     float log_beta1, log_beta2;
 } egi_cuda_update_args;
 

@@ -106,6 +106,7 @@ const egi_field egi_run_fields[] = {
     REAL("finetune.label_smoothing", finetune.label_smoothing, "0", 0, 0.99, "share of the target that is spread over all classes"),
     LIST("finetune.class_weights", finetune.class_weights, "none", 512, "none, balanced (n / classes / count of the class), or a weight for each class of data.new"),
     REAL("finetune.clip_norm", finetune.clip_norm, "0", 0, 1e9, "longest gradient, over all parameters together; 0: no limit"),
+    REAL("finetune.ema", finetune.ema, "0", 0, 0.999999, "momentum of a running average of the weights, which is then what is measured, kept and written; 0: off"),
     REAL_OR("finetune.dropout", finetune.dropout, "file", EGI_AUTO, 0, 0.95, "rate of every dropout layer; file: as each layer says"),
     CHOICE("finetune.precision", finetune.precision, "auto", "auto|f32|tf32|bf16", "what factors of products are rounded to on a GPU; weights, sums, statistics and losses stay f32; auto: f32"),
     CHOICE("finetune.cache", finetune.cache, "auto", "auto|on|off", "run the frozen layers below the first trained one once an example and keep what they give; auto: where it saves time and fits; on: or fail"),

@@ -73,6 +73,7 @@ typedef struct egi_run_config {
         double label_smoothing;
         char class_weights[EGI_TEXT_MAX]; /* "none", "balanced", or a list of numbers, one a class of data.new */
         double clip_norm;                 /* 0: off */
+        double ema;                       /* momentum of the average of the weights; 0: off */
         double dropout;                   /* EGI_AUTO ("file"): as the file says */
         int precision;                    /* 0 auto, else egi_precision + 1 */
         int cache;                        /* egi_cache_mode */

@@ -355,6 +355,7 @@ static bool goes_on(const egi_run *run)
 static eg_status restore(egi_run *run)
 {
     eg_epoch_result e;
+    EG_TRY(egi_trainer_average(run->trainer, true)); /* where an unfinished epoch was given up */
     const void *weights = run->epochs_run ? run->best : run->start;
     if (run->budget.best_epoch == run->epochs_run && run->epochs_run > 0 && !run->cancelled)
         return EG_OK;
@@ -368,6 +369,7 @@ eg_status egi_run_train(egi_run *run)
     const int64_t planned = steps_per_epoch(run);
     while (goes_on(run)) {
         tally t = {.epoch = run->epochs_run + 1, .steps = steps_per_epoch(run), .began = egi_clock()};
+        EG_TRY(egi_trainer_average(run->trainer, false));
         EG_TRY(egi_trainer_mark(run->trainer));
         EG_TRY(train_epoch(run, &t, planned));
         if (t.diverged) {
@@ -376,6 +378,7 @@ eg_status egi_run_train(egi_run *run)
         }
         if (run->cancelled || t.examples == 0) /* an unfinished epoch is given up; what was best stays */
             break;
+        EG_TRY(egi_trainer_average(run->trainer, true)); /* what is measured, kept and written */
         EG_TRY(finish_epoch(run, &t));
         tell_epoch(run);
         run->stopped_early = egi_budget_exhausted(&run->budget) && run->epochs_run < run->config->finetune.epochs;

@@ -25,14 +25,16 @@ struct egi_trainer {
     egi_trainer_options options;
     egi_segment *segments;
     int n_segments;
-    egi_optimizer_arenas arenas; /* grad, m, v are owned */
+    egi_optimizer_arenas arenas; /* grad, m, v, ema are owned */
     egi_control control;
+    bool averaged;  /* weights and averages have changed places */
     bool resident;  /* the sources are in the device's memory */
     egi_laps *laps; /* NULL: steps are not measured */
     step *steps;
     int64_t n_steps, steps_capacity;
-    void *mark_w, *mark_m, *mark_v; /* owned */
+    void *mark_w, *mark_m, *mark_v, *mark_ema; /* owned */
     int64_t mark_step;
+    bool mark_averaged;
     void *ring;                           /* (EGI_STEPS_OPEN, COLUMNS) what steps found; owned */
     int64_t open[EGI_STEPS_OPEN], n_open; /* examples of the steps whose results were not asked for yet */
 };
@@ -58,9 +60,11 @@ void egi_trainer_free(egi_trainer *t)
     egi_free(c, t->arenas.grad);
     egi_free(c, t->arenas.m);
     egi_free(c, t->arenas.v);
+    egi_free(c, t->arenas.ema);
     egi_free(c, t->mark_w);
     egi_free(c, t->mark_m);
     egi_free(c, t->mark_v);
+    egi_free(c, t->mark_ema);
     egi_free(c, t->ring);
     egi_free(c, t);
 }
@@ -76,6 +80,8 @@ static eg_status make_arenas(egi_trainer *t)
         EG_TRY(egi_model_arena(&t->arenas.m, t->model));
     if (o->optimizer->needs_v(&o->settings))
         EG_TRY(egi_model_arena(&t->arenas.v, t->model));
+    if (o->settings.ema_momentum > 0)
+        EG_TRY(egi_model_arena(&t->arenas.ema, t->model));
     EG_TRY(egi_mirror_alloc(&t->ring, t->context, EGI_STEPS_OPEN * COLUMNS, egi_dtype_size(t->model->dtype)));
     t->arenas.w = t->model->weights;
     t->arenas.count = t->model->arena_count;
@@ -96,6 +102,7 @@ void egi_trainer_configure(egi_trainer_options *out, const egi_run_config *confi
         .rho = config->finetune.rho,
         .epsilon = config->finetune.epsilon,
         .clip_norm = config->finetune.clip_norm,
+        .ema_momentum = config->finetune.ema,
         .nesterov = config->finetune.nesterov,
     };
     out->penalties = (egi_penalties){.l1 = config->finetune.l1,
@@ -304,10 +311,37 @@ eg_status egi_trainer_profile(const egi_trainer *t, eg_profile *profile)
 int64_t egi_trainer_bytes(const egi_trainer *t)
 {
     const int64_t arena = t->arenas.count * (int64_t)egi_dtype_size(t->model->dtype);
-    int64_t bytes = arena * (1 + (t->arenas.m != NULL) + (t->arenas.v != NULL));
+    int64_t bytes = arena * (1 + (t->arenas.m != NULL) + (t->arenas.v != NULL) + (t->arenas.ema != NULL));
     for (int64_t i = 0; i < t->n_steps; i++)
         bytes += (int64_t)(t->steps[i].plan->workspace_bytes + t->steps[i].plan->scratch_bytes);
     return bytes;
+}
+
+/* --- the average -------------------------------------------------------------------------------------------------- */
+
+static void exchange(egi_tensor *a, egi_tensor *b, const egi_segment *s)
+{
+    for (int64_t i = s->begin; i < s->end; i++) {
+        const double x = egi_get(a, i);
+        egi_set(a, i, egi_get(b, i));
+        egi_set(b, i, x);
+    }
+}
+
+eg_status egi_trainer_average(egi_trainer *t, bool on)
+{
+    if (!t->arenas.ema || t->averaged == on || t->control.step == 0)
+        return EG_OK;
+    EG_TRY(egi_host_writes(t->context, t->arenas.w));
+    EG_TRY(egi_host_writes(t->context, t->arenas.ema));
+    const egi_shape all = EGI_SHAPE(t->arenas.count);
+    egi_tensor w = {.data = t->arenas.w, .dtype = t->model->dtype, .shape = all};
+    egi_tensor ema = {.data = t->arenas.ema, .dtype = t->model->dtype, .shape = all};
+    for (int k = 0; k < t->n_segments; k++)
+        exchange(&w, &ema, &t->segments[k]);
+    t->averaged = on;
+    t->control.weights_version++;
+    return EG_OK;
 }
 
 /* --- coming back -------------------------------------------------------------------------------------------------- */
@@ -328,7 +362,9 @@ eg_status egi_trainer_mark(egi_trainer *t)
     EG_TRY(copy_arena(t, &t->mark_w, t->arenas.w));
     EG_TRY(copy_arena(t, &t->mark_m, t->arenas.m));
     EG_TRY(copy_arena(t, &t->mark_v, t->arenas.v));
+    EG_TRY(copy_arena(t, &t->mark_ema, t->arenas.ema));
     t->mark_step = t->control.step;
+    t->mark_averaged = t->averaged;
     return EG_OK;
 }
 
@@ -346,7 +382,9 @@ eg_status egi_trainer_return(egi_trainer *t)
     EG_TRY(put_arena(t, t->arenas.w, t->mark_w));
     EG_TRY(put_arena(t, t->arenas.m, t->mark_m));
     EG_TRY(put_arena(t, t->arenas.v, t->mark_v));
+    EG_TRY(put_arena(t, t->arenas.ema, t->mark_ema));
     t->control.step = t->mark_step;
+    t->averaged = t->mark_averaged;
     t->n_open = 0;
     t->control.weights_version++;
     return EG_OK;

@@ -72,7 +72,7 @@ EG_MUST_USE eg_status egi_trainer_step(egi_trainer *trainer, const egi_item *ite
 const egi_plan *egi_trainer_plan(const egi_trainer *trainer, int64_t batch);
 /** Steps done; Adam's t. */
 int64_t egi_trainer_steps(const egi_trainer *trainer);
-/** Bytes of gradients, moments and the compiled steps. */
+/** Bytes of gradients, moments, averages and the compiled steps. */
 int64_t egi_trainer_bytes(const egi_trainer *trainer);
 
 /** From now on steps measure what they take, and what each of their operations does, from zero. `laps` is borrowed. */
@@ -80,8 +80,13 @@ EG_MUST_USE eg_status egi_trainer_measure(egi_trainer *trainer, egi_laps *laps);
 /** Adds what the operations of all steps took, while they were measured, to a profile. */
 EG_MUST_USE eg_status egi_trainer_profile(const egi_trainer *trainer, eg_profile *profile);
 
-/** A copy of weights, moments and step counter, to come back to. Owner: the trainer, one at a time. Allocates the first
- * time. */
+/** With settings.ema_momentum above 0: puts the running averages in place of the trained weights (`on`), to be measured
+ * and kept, or the weights back, which steps go on from. Nothing without averages, before the first step, or where they
+ * are there already. Errors: DEVICE. */
+EG_MUST_USE eg_status egi_trainer_average(egi_trainer *trainer, bool on);
+
+/** A copy of weights, moments, averages and step counter, to come back to. Owner: the trainer, one at a time. Allocates
+ * the first time. */
 EG_MUST_USE eg_status egi_trainer_mark(egi_trainer *trainer);
 EG_MUST_USE eg_status egi_trainer_return(egi_trainer *trainer);
 

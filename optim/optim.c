@@ -36,6 +36,7 @@ eg_status egi_optimizer_emit(egi_plan *plan, const egi_optimizer_type *type, con
         .rho = s->rho,
         .epsilon = s->epsilon,
         .clip_norm = s->clip_norm,
+        .ema_momentum = s->ema_momentum,
         .nesterov = s->nesterov,
     };
     u.w = bind(plan, a, a->w);
@@ -51,6 +52,7 @@ eg_status egi_optimizer_emit(egi_plan *plan, const egi_optimizer_type *type, con
     }
     u.m = bind(plan, a, type->needs_m(s) ? a->m : NULL);
     u.v = bind(plan, a, type->needs_v(s) ? a->v : NULL);
+    u.ema = bind(plan, a, a->ema);
     if (penalty) {
         u.penalty = *penalty = egi_temp(plan, EGI_SCALAR);
         egi_plan_keep(plan, u.penalty);

@@ -12,6 +12,7 @@ typedef struct egi_optimizer_settings {
     double momentum, beta1, beta2, rho, epsilon;
     double weight_decay; /* decoupled, of every trained parameter as Keras does: w -= lr weight_decay w */
     double clip_norm;    /* of the gradient of all trained parameters together (Keras' global_clipnorm); 0: none */
+    double ema_momentum; /* of the running average of the weights, where there is an arena for it (Keras' use_ema) */
     bool nesterov;
 } egi_optimizer_settings;
 
@@ -33,6 +34,7 @@ const egi_optimizer_type *egi_optimizer_find(const char *name); /* NULL: unknown
 typedef struct egi_optimizer_arenas {
     void *w, *grad;
     void *m, *v;          /* NULL where the optimizer does not need them */
+    void *ema;            /* running average of w; NULL: none is kept */
     void *anchor, *omega; /* of the quadratic anchor: both or neither */
     int64_t count;
 } egi_optimizer_arenas;

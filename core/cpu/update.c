@@ -1,5 +1,7 @@
 #include "core/cpu/update.h"
 
+#include <string.h>
+
 typedef struct piece {
     int segment;
     int64_t begin, end;
@@ -59,11 +61,25 @@ static float *stream(const egi_kernel *k, egi_val v, int64_t at)
     return v == EGI_NONE ? NULL : (float *)k->t[v].data + at;
 }
 
+/* The average, of the weights that the piece has just left in the cache: no optimizer is compiled twice for it. */
+static inline EGI_SIMD_BODY void average_body(float *ema, const float *w, int64_t n, float keep, float take)
+{
+    if (keep == 0) { /* what it was is not looked at */
+        memcpy(ema, w, (size_t)n * sizeof *ema);
+        return;
+    }
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        ema[i] = keep * ema[i] + take * w[i];
+}
+EGI_SIMD(average, (float *ema, const float *w, int64_t n, float keep, float take), (ema, w, n, keep, take))
+
 static void part(const egi_kernel *k, const egi_control *control, int64_t begin, int64_t end)
 {
     const egi_update *a = k->args;
     const state *st = k->state;
     const egi_update_rates r = egi_update_rates_of(a, k->t, control);
+    const bool averages = a->ema && k->op != &egi_op_update_norm;
     for (int64_t i = begin; i < end; i++) {
         const piece *p = &st->pieces[i];
         const egi_segment *s = &a->segments[p->segment];
@@ -78,6 +94,8 @@ static void part(const egi_kernel *k, const egi_control *control, int64_t begin,
             .n = p->end - p->begin,
         };
         st->run_piece(&span, &f, penalties_of(a, s, r.strength), &st->sums[i]);
+        if (averages)
+            average(stream(k, a->ema, p->begin), span.w, span.n, (float)r.keep, (float)(1 - r.keep));
     }
 }
 

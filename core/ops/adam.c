@@ -25,6 +25,9 @@ static const egi_op_case cases[] = {
     EGI_UPDATE_LARGE(0, ADAM, .clip_norm = 0.5),
     EGI_UPDATE_LARGE(EGI_UPDATE_NO_ANCHOR | EGI_UPDATE_NO_NORM, ADAM),
     EGI_UPDATE_LARGE(EGI_UPDATE_NO_ANCHOR | EGI_UPDATE_NO_NORM | EGI_UPDATE_NO_PENALTY, ADAM),
+    EGI_UPDATE_LARGE(EGI_UPDATE_EMA, ADAM, .clip_norm = 0.5, .ema_momentum = 0.99),
+    EGI_UPDATE_LARGE(EGI_UPDATE_NO_ANCHOR | EGI_UPDATE_NO_NORM | EGI_UPDATE_NO_PENALTY | EGI_UPDATE_EMA, ADAM,
+                     .ema_momentum = 0.5),
 };
 
 const egi_op egi_op_adam = {

@@ -29,6 +29,8 @@ static const egi_op_case cases[] = {
     EGI_UPDATE_LARGE(EGI_UPDATE_NO_M, RMSPROP, .clip_norm = 0.5),
     EGI_UPDATE_LARGE(0, RMSPROP, .momentum = 0.9),
     EGI_UPDATE_LARGE(EGI_UPDATE_NO_ANCHOR | EGI_UPDATE_NO_NORM | EGI_UPDATE_NO_PENALTY, RMSPROP, .momentum = 0.5),
+    EGI_UPDATE_SMALL(EGI_UPDATE_NO_M | EGI_UPDATE_EMA, RMSPROP, .ema_momentum = 0.9),
+    EGI_UPDATE_LARGE(EGI_UPDATE_EMA, RMSPROP, .momentum = 0.9, .ema_momentum = 0.9),
 };
 
 const egi_op egi_op_rmsprop = {

@@ -30,6 +30,11 @@ static const egi_op_case cases[] = {
     EGI_UPDATE_LARGE(EGI_UPDATE_NO_V, .momentum = 0.9, .nesterov = true),
     EGI_UPDATE_LARGE(EGI_UPDATE_NO_V | EGI_UPDATE_NO_ANCHOR | EGI_UPDATE_NO_NORM | EGI_UPDATE_NO_PENALTY,
                      .momentum = 0.8),
+    EGI_UPDATE_SMALL(EGI_UPDATE_NO_M | EGI_UPDATE_NO_V | EGI_UPDATE_EMA, .ema_momentum = 0.75),
+    EGI_UPDATE_LARGE(EGI_UPDATE_NO_V | EGI_UPDATE_EMA, .momentum = 0.9, .ema_momentum = 0.9),
+    EGI_UPDATE_LARGE(EGI_UPDATE_NO_V | EGI_UPDATE_NO_ANCHOR | EGI_UPDATE_NO_NORM | EGI_UPDATE_NO_PENALTY |
+                         EGI_UPDATE_EMA,
+                     .momentum = 0.9, .nesterov = true, .ema_momentum = 0),
 };
 
 const egi_op egi_op_sgd = {

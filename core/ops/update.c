@@ -21,7 +21,11 @@ static eg_status check_numbers(const egi_update *a)
     const struct {
         const char *name;
         double value;
-    } below_one[] = {{"momentum", a->momentum}, {"beta1", a->beta1}, {"beta2", a->beta2}, {"rho", a->rho}};
+    } below_one[] = {{"momentum", a->momentum},
+                     {"beta1", a->beta1},
+                     {"beta2", a->beta2},
+                     {"rho", a->rho},
+                     {"ema_momentum", a->ema_momentum}};
     for (size_t i = 0; i < sizeof below_one / sizeof *below_one; i++)
         if (!(below_one[i].value >= 0 && below_one[i].value < 1))
             return egi_fail(EG_ERR_ARG, "%s: wanted 0 to less than 1, found %g", below_one[i].name, below_one[i].value);
@@ -46,6 +50,7 @@ eg_status egi_update_check(const egi_plan *p, const egi_update *a, bool wants_m,
         return egi_fail(EG_ERR_ARG, "anchor, omega: wanted both or neither, found one");
     EG_TRY(egi_check_may(p, "anchor", a->anchor, dtype, w));
     EG_TRY(egi_check_may(p, "omega", a->omega, dtype, w));
+    EG_TRY(egi_check_may(p, "ema", a->ema, dtype, w));
     EG_TRY((a->clip_norm > 0 ? egi_check_is : egi_check_may)(p, "norm", a->norm, dtype, EGI_SCALAR));
     return egi_check_may(p, "penalty", a->penalty, dtype, EGI_SCALAR);
 }
@@ -93,11 +98,14 @@ void egi_update_reference(const egi_update *a, const egi_tensor *t, const egi_co
             const double w = egi_get(&t[a->w], i), g = r.clip * egi_update_gradient(a, s, t, r.strength, i, w);
             double m = a->m ? egi_get(&t[a->m], i) : 0, v = a->v ? egi_get(&t[a->v], i) : 0;
             penalty += penalty_of(a, s, t, r.strength, i, w);
-            egi_set(&t[a->w], i, step(a, &r, lr, w - lr * s->weight_decay * w, g, &m, &v));
+            const double moved = step(a, &r, lr, w - lr * s->weight_decay * w, g, &m, &v);
+            egi_set(&t[a->w], i, moved);
             if (a->m)
                 egi_set(&t[a->m], i, m);
             if (a->v)
                 egi_set(&t[a->v], i, v);
+            if (a->ema)
+                egi_set(&t[a->ema], i, r.keep == 0 ? moved : r.keep * egi_get(&t[a->ema], i) + (1 - r.keep) * moved);
         }
     }
     if (a->penalty)

@@ -19,14 +19,15 @@ typedef struct egi_segment {
  *    g *= min(1, clip_norm / norm) where clip_norm > 0
  *    w -= lr weight_decay w
  *    w, m, v by the optimizer's own formula, with lr = control.lr * segment.lr_scale
+ *    ema = control.step == 0 ? w : ema_momentum ema + (1 - ema_momentum) w, of the new w (Keras' use_ema)
  *  penalty: scalar: sum l1 |w| + l2 w^2 + strength / 2 omega (w - anchor)^2 of the weights before the update; EGI_NONE:
- * not wanted. w, grad, m, v, anchor, omega: (count). anchor and omega: both or neither; m, v as the optimizer needs. w,
- * m, v are read and written (they stand in `in` and `out`). */
+ * not wanted. w, grad, m, v, anchor, omega, ema: (count). anchor and omega: both or neither; m, v as the optimizer
+ * needs; ema: EGI_NONE: no average is kept. w, m, v, ema are read and written (they stand in `in` and `out`). */
 typedef struct egi_update {
-    egi_val w, grad, m, v, anchor, omega, norm, penalty;
+    egi_val w, grad, m, v, anchor, omega, ema, norm, penalty;
     const egi_segment *segments; /* ascending, apart; borrowed; outlives the plan */
     int n_segments;
-    double momentum, beta1, beta2, rho, epsilon, clip_norm;
+    double momentum, beta1, beta2, rho, epsilon, clip_norm, ema_momentum;
     bool nesterov;
 } egi_update;
 
@@ -35,6 +36,7 @@ typedef struct egi_update_rates {
     double clip; /* factor of the gradient, 1 without clipping */
     double adam; /* sqrt(1 - beta2^t) / (1 - beta1^t), t = step + 1 */
     double strength;
+    double keep; /* of the average, share of what it was; 0 in the first step */
 } egi_update_rates;
 
 static inline egi_update_rates egi_update_rates_of(const egi_update *a, const egi_tensor *t, const egi_control *control)
@@ -45,6 +47,7 @@ static inline egi_update_rates egi_update_rates_of(const egi_update *a, const eg
         .clip = a->clip_norm > 0 && !(norm <= a->clip_norm) ? a->clip_norm / norm : 1, /* a NaN norm shows */
         .adam = sqrt(1 - pow(a->beta2, steps)) / (1 - pow(a->beta1, steps)),
         .strength = a->anchor ? control->strength : 0,
+        .keep = control->step == 0 ? 0 : a->ema_momentum,
     };
 }
 

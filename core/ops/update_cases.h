@@ -12,11 +12,13 @@ extern const egi_segment egi_update_small[3], egi_update_large[4];
 #define EGI_UPDATE_IN                                                                                              \
     {                                                                                                              \
         EGI_FIELD(egi_update, w), EGI_FIELD(egi_update, grad), EGI_FIELD(egi_update, m), EGI_FIELD(egi_update, v), \
-            EGI_FIELD(egi_update, anchor), EGI_FIELD(egi_update, omega), EGI_FIELD(egi_update, norm)               \
+            EGI_FIELD(egi_update, anchor), EGI_FIELD(egi_update, omega), EGI_FIELD(egi_update, norm),              \
+            EGI_FIELD(egi_update, ema)                                                                             \
     }
-#define EGI_UPDATE_OUT                                                                                               \
-    {                                                                                                                \
-        EGI_FIELD(egi_update, w), EGI_FIELD(egi_update, m), EGI_FIELD(egi_update, v), EGI_FIELD(egi_update, penalty) \
+#define EGI_UPDATE_OUT                                                                                            \
+    {                                                                                                             \
+        EGI_FIELD(egi_update, w), EGI_FIELD(egi_update, m), EGI_FIELD(egi_update, v), EGI_FIELD(egi_update, ema), \
+            EGI_FIELD(egi_update, penalty)                                                                        \
     }
 
 /* Bits of values that are absent, in both lists. */
@@ -25,6 +27,7 @@ extern const egi_segment egi_update_small[3], egi_update_large[4];
 #define EGI_UPDATE_NO_ANCHOR  (1 << 4 | 1 << 5)
 #define EGI_UPDATE_NO_NORM    (1 << 6)
 #define EGI_UPDATE_NO_PENALTY (1 << 8)
+#define EGI_UPDATE_EMA        (1 << 7) /* the other way round: it is there */
 
 /** A case over segments `size` (small or large) with attributes. */
 #define EGI_UPDATE_CASE(size, count, absent, ...)                                                                    \
@@ -36,16 +39,23 @@ extern const egi_segment egi_update_small[3], egi_update_large[4];
                EGI_STATIC_SHAPE(count),                                                                              \
                EGI_STATIC_SHAPE(count),                                                                              \
                EGI_STATIC_SHAPE(count),                                                                              \
-               {0}},                                                                                                 \
-        .out = {EGI_STATIC_SHAPE(count), EGI_STATIC_SHAPE(count), EGI_STATIC_SHAPE(count), {0}},                     \
-        .in_absent = (absent)&0x7f, .out_absent = ((absent) >> 1 & 6) | ((absent) >> 5 & 8), .fill = {               \
+               {0},                                                                                                  \
+               EGI_STATIC_SHAPE(count)},                                                                             \
+        .out = {EGI_STATIC_SHAPE(count),                                                                             \
+                EGI_STATIC_SHAPE(count),                                                                             \
+                EGI_STATIC_SHAPE(count),                                                                             \
+                EGI_STATIC_SHAPE(count),                                                                             \
+                {0}},                                                                                                \
+        .in_absent = ((absent) ^ EGI_UPDATE_EMA) & 0xff,                                                             \
+        .out_absent = ((absent) >> 1 & 6) | (((absent) ^ EGI_UPDATE_EMA) >> 4 & 8) | ((absent) >> 4 & 16), .fill = { \
             EGI_FILL_AWAY,                                                                                           \
             EGI_FILL_NORMAL,                                                                                         \
             EGI_FILL_NORMAL,                                                                                         \
             EGI_FILL_POSITIVE,                                                                                       \
             EGI_FILL_NORMAL,                                                                                         \
             EGI_FILL_POSITIVE,                                                                                       \
-            EGI_FILL_POSITIVE                                                                                        \
+            EGI_FILL_POSITIVE,                                                                                       \
+            EGI_FILL_NORMAL                                                                                          \
         }                                                                                                            \
     }
 #define EGI_UPDATE_SMALL(absent, ...) EGI_UPDATE_CASE(egi_update_small, EGI_UPDATE_SMALL_COUNT, absent, __VA_ARGS__)

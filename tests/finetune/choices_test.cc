@@ -57,23 +57,27 @@ TEST(Run, TheBudgetIsMetOrMissedByTheDropOnTheTestPart)
 
 TEST(Run, TheWeightsOfTheBestEpochAreLeft)
 {
-    const auto weights = [](const char *epochs, const char *restore, int64_t *best, int64_t *run) {
+    const char *ema = "0";
+    const auto weights = [&ema](const char *epochs, const char *restore, int64_t *best, int64_t *run) {
         World w;
         w.pretrain();
         w.config.set("finetune.early_stopping.patience", "2").set("finetune.early_stopping.min_delta", "0.02");
         w.config.set("finetune.early_stopping.restore_best", restore).set("finetune.epochs", epochs);
-        w.config.set("finetune.schedule", "constant").set("remember.method", "none");
+        w.config.set("finetune.schedule", "constant").set("remember.method", "none").set("finetune.ema", ema);
         Result r;
         finetune(r, w, w.fresh);
         *best = r.r->best_epoch;
         *run = r.r->epochs_run;
         return w.model.bytes();
     };
-    int64_t best, run, other;
-    const std::vector<unsigned char> restored = weights("30", "true", &best, &run);
-    ASSERT_EQ(best + 2, run);
-    EXPECT_EQ(weights(std::to_string(best).c_str(), "true", &other, &other), restored);
-    EXPECT_NE(weights("30", "false", &other, &other), restored);
+    for (const char *momentum : {"0", "0.9"}) { // of averages: the best epoch's
+        ema = momentum;
+        int64_t best, run, other;
+        const std::vector<unsigned char> restored = weights("30", "true", &best, &run);
+        ASSERT_EQ(best + 2, run);
+        EXPECT_EQ(weights(std::to_string(best).c_str(), "true", &other, &other), restored);
+        EXPECT_NE(weights("30", "false", &other, &other), restored);
+    }
 }
 
 TEST(Run, WithoutValidationNothingStopsEarly)

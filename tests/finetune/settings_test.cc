@@ -103,6 +103,46 @@ TEST(Settings, MomentumAndNesterovAreThoseOfSgd)
         EXPECT_NEAR(1.5 * (one.all[i] - one.all_before[i]), ahead.all[i] - ahead.all_before[i], 1e-6) << i;
 }
 
+// One step an epoch: the weights after each epoch are those of a run of so many. Keras: the first average is the first
+// weights.
+TEST(Settings, EndsWithTheAverageOfTheWeights)
+{
+    Numbers average;
+    const auto last = [](Settings s, int epochs) {
+        static std::string text;
+        text = std::to_string(epochs);
+        s.insert(s.end(), {{"finetune.epochs", text.c_str()}, {"finetune.momentum", "0.5"}});
+        return train(s).all;
+    };
+    for (int epochs = 1; epochs <= 10; epochs++) {
+        const Numbers w = last({}, epochs);
+        if (epochs == 1)
+            average = w;
+        for (size_t i = 0; i < w.size(); i++)
+            average[i] = 0.75 * average[i] + 0.25 * w[i];
+        expect_near(average, last({{"finetune.ema", "0.75"}}, epochs));
+        if (epochs == 10) {
+            EXPECT_GT(length(minus(w, average)), 0.01);
+        }
+    }
+    const Numbers whole = last({{"finetune.ema", "0.75"}}, 4);
+    expect_near(whole, last({{"finetune.ema", "0.75"}, {"finetune.max_steps", "4"}}, 10));
+}
+
+TEST(Settings, FrozenWeightsAreNotAveraged)
+{
+    const Settings head = {{"finetune.epochs", "4"}, {"finetune.freeze", "hidden"}},
+                   averaged = {{"finetune.epochs", "4"}, {"finetune.freeze", "hidden"}, {"finetune.ema", "0.9"}};
+    const Trained plain = train(head), ema = train(averaged);
+    EXPECT_EQ(ema.hidden_before, ema.hidden);
+    EXPECT_NE(plain.head, ema.head);
+    for (const char *cache : {"on", "off"}) { // the cached front's back has weights of the same arena
+        Settings s = averaged;
+        s.push_back({"finetune.cache", cache});
+        expect_near(ema.all, train(s).all);
+    }
+}
+
 TEST(Settings, PenaltiesAreOfKernelsAlone)
 {
     const Trained plain = train({}), l1 = train({{"finetune.l1", "0.01"}}), l2 = train({{"finetune.l2", "0.05"}});

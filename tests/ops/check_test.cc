@@ -136,6 +136,8 @@ TEST(Checks, Updates)
     expect_attribute<egi_update>(
         adam, [](egi_update &a) { a.beta2 = 1; }, "beta2 of 1");
     expect_attribute<egi_update>(
+        adam, [](egi_update &a) { a.ema_momentum = 1; }, "an average that never moves");
+    expect_attribute<egi_update>(
         adam, [](egi_update &a) { a.epsilon = -1; }, "a negative epsilon");
     expect_attribute<egi_update>(
         adam, [](egi_update &a) { a.v = EGI_NONE; }, "adam without v");

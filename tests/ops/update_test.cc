@@ -43,7 +43,7 @@ struct Arena {
     egi_update a = {};
 
     Arena(egi_dtype type, int64_t count, bool reference)
-        : c(reference), dtype(type), n(count), memory((size_t)count * 8 * 8, 0)
+        : c(reference), dtype(type), n(count), memory((size_t)count * 9 * 8, 0)
     {
         EXPECT_OK(egi_plan_create(&plan, c.c, 1, dtype, true));
     }
@@ -80,8 +80,8 @@ struct Arena {
             x.push_back(egi_get(&t, i));
         return x;
     }
-    // Streams: w, grad, m, v, anchor, omega, norm, penalty.
-    void prepare(const egi_op *op, bool m, bool v, bool anchor)
+    // Streams: w, grad, m, v, anchor, omega, norm, penalty, ema.
+    void prepare(const egi_op *op, bool m, bool v, bool anchor, bool ema = false)
     {
         const egi_shape scalar = {};
         a.w = bind(0, shape());
@@ -92,6 +92,7 @@ struct Arena {
         a.omega = anchor ? bind(5, shape()) : EGI_NONE;
         a.norm = bind(6, scalar);
         a.penalty = bind(7, scalar);
+        a.ema = ema ? bind(8, shape()) : EGI_NONE;
         a.segments = segments.data();
         a.n_segments = (int)segments.size();
         if (a.clip_norm > 0) {
@@ -119,6 +120,13 @@ egi_segment segment(int64_t begin, int64_t end, const json_t *k)
     return s;
 }
 
+void expect_average(const std::vector<double> &want, const std::vector<double> &got, double tolerance, size_t step)
+{
+    ASSERT_EQ(want.size(), got.size());
+    for (size_t i = 0; i < want.size(); i++)
+        ASSERT_NEAR(want[i], got[i], tolerance * largest(want)) << "step " << step << ", average " << i;
+}
+
 void ten_steps(const json_t *root, const std::string &name, egi_dtype dtype, bool reference, double tolerance)
 {
     const json_t *k = json_object_get(json_object_get(root, "cases"), name.c_str());
@@ -134,8 +142,12 @@ void ten_steps(const json_t *root, const std::string &name, egi_dtype dtype, boo
     x.a.epsilon = number("epsilon");
     x.a.clip_norm = number("clip_norm");
     x.a.nesterov = json_is_true(json_object_get(k, "nesterov"));
-    x.prepare(op_named(op), op == "adam" || x.a.momentum > 0, op != "sgd", false);
+    const json_t *averages = json_object_get(k, "averages");
+    x.a.ema_momentum = number("ema_momentum");
+    x.prepare(op_named(op), op == "adam" || x.a.momentum > 0, op != "sgd", false, averages);
     x.set(x.a.w, start);
+    if (averages) // what was there before the first step says nothing
+        x.set(x.a.ema, std::vector<double>(start.size(), NAN));
     const json_t *gradients = json_object_get(root, "gradients");
     egi_control step = control();
     step.lr = number("lr");
@@ -147,6 +159,8 @@ void ten_steps(const json_t *root, const std::string &name, egi_dtype dtype, boo
         const std::vector<double> want = numbers(json_array_get(json_object_get(k, "weights"), t)), got = x.get(x.a.w);
         for (size_t i = 0; i < want.size(); i++)
             ASSERT_NEAR(want[i], got[i], tolerance * largest(want)) << "step " << t << ", weight " << i;
+        if (averages)
+            expect_average(numbers(json_array_get(averages, t)), x.get(x.a.ema), tolerance, t);
         const double penalty = json_number_value(json_array_get(json_object_get(k, "penalties"), t));
         ASSERT_NEAR(penalty, x.get(x.a.penalty)[0], tolerance * std::fmax(penalty, 1e-3)) << "step " << t;
     }
@@ -235,10 +249,10 @@ TEST(Update, FrozenStretchesStay)
         s.begin = 5008;
         s.end = 8000;
         x.segments.push_back(s);
-        x.a.momentum = 0.9;
+        x.a.momentum = x.a.ema_momentum = 0.9;
         x.a.beta1 = x.a.beta2 = x.a.rho = 0.9;
         x.a.epsilon = 1e-7;
-        x.prepare(op, true, op != &egi_op_sgd, true);
+        x.prepare(op, true, op != &egi_op_sgd, true, true);
         std::vector<char> &memory = x.memory;
         for (size_t i = 0; i < memory.size() / 4; i++) {
             const float one = 1.0f + (float)i * 1e-6f;
@@ -247,12 +261,13 @@ TEST(Update, FrozenStretchesStay)
         const std::vector<char> before = memory;
         const egi_control step = control();
         ASSERT_OK(egi_plan_run(x.plan, &step));
-        for (int stream = 0; stream < 6; stream++)
+        for (int stream : {0, 1, 2, 3, 4, 5, 8})
             for (int64_t i = 0; i < 9000; i++) {
                 const bool inside = (i >= 16 && i < 5000) || (i >= 5008 && i < 8000);
                 const size_t at = (size_t)(stream * 9000 * 8 + i * 4);
                 const bool same = std::memcmp(before.data() + at, memory.data() + at, 4) == 0;
-                const bool written = inside && (stream == 0 || stream == 2 || (stream == 3 && op != &egi_op_sgd));
+                const bool written =
+                    inside && (stream == 0 || stream == 2 || stream == 8 || (stream == 3 && op != &egi_op_sgd));
                 ASSERT_EQ(!written, same) << op->name << ", stream " << stream << ", element " << i;
             }
     }
