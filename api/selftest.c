@@ -280,7 +280,7 @@ eg_status eg_selftest(char **out, bool *ok, eg_context *c)
                  .own = {INFINITY, INFINITY, INFINITY},
                  .first = NAN,
                  .last = NAN};
-    char errors[80] = "", libraries[200] = "";
+    char errors[80] = "", libraries[256] = "";
     EG_TRY(measure(c, &r));
     const bool gradients = r.reference < most[0], learns = r.last < 0.5 * r.first;
     const bool agree = !r.libraries || describe_libraries(&r, errors);

@@ -11,7 +11,8 @@
 
 #define CHUNK (4 * EGI_MLP_BLOCK) /* of the input's columns, in shared memory at a time */
 
-/* Four neighbours, of which there are `left`; zeros beyond. QUADS: there are four or none, at a multiple of 16 bytes. */
+/* Four neighbours, of which there are `left`; zeros beyond. QUADS: there are four or none, at a multiple of 16 bytes.
+ */
 template <bool QUADS> __device__ __forceinline__ float4 quad(const float *from, int left)
 {
     float4 v = make_float4(0, 0, 0, 0);
@@ -63,11 +64,11 @@ template <int R> struct Rows {
         const int in = p.layer[0].in, width = (count + 3) / 4 * 4;
         for (int r = 0; r < R; r++)
             for (int k = threadIdx.x; k < width; k += EGI_MLP_BLOCK)
-                area[r * CHUNK + k] =
-                    row + r < p.xent.rows && k < count ? __ldg(p.x + (row + r) * in + begin + k) : 0;
+                area[r * CHUNK + k] = row + r < p.xent.rows && k < count ? __ldg(p.x + (row + r) * in + begin + k) : 0;
     }
 
-    /* sums += x w over this thread's slice of k, for its four columns. x: rows `pitch` apart; w: from the first k on. */
+    /* sums += x w over this thread's slice of k, for its four columns. x: rows `pitch` apart; w: from the first k on.
+     */
     template <bool QUADS>
     __device__ __forceinline__ void multiply(float4 (&sums)[R], const egi_cuda_mlp_layer &l, const float *x, int pitch,
                                              const float *w, int count, int slice, int column) const
@@ -222,12 +223,12 @@ template <int R> __device__ __forceinline__ void step(const egi_cuda_mlp_args &p
         rows.backward(l);
 }
 
-extern "C" __global__ void __launch_bounds__(EGI_MLP_BLOCK) eg_mlp_4(const __grid_constant__ egi_cuda_mlp_args p)
+extern "C" __global__ void __launch_bounds__(EGI_MLP_BLOCK, 2) eg_mlp_4(const __grid_constant__ egi_cuda_mlp_args p)
 {
     step<4>(p);
 }
 
-extern "C" __global__ void __launch_bounds__(EGI_MLP_BLOCK) eg_mlp_8(const __grid_constant__ egi_cuda_mlp_args p)
+extern "C" __global__ void __launch_bounds__(EGI_MLP_BLOCK, 2) eg_mlp_8(const __grid_constant__ egi_cuda_mlp_args p)
 {
     step<8>(p);
 }
@@ -336,7 +337,8 @@ extern "C" __global__ void __launch_bounds__(EGI_MLP_BLOCK) eg_mlp_grads(const _
             const bool is_row = first + d < p.xent.rows;
             const float4 zero = make_float4(0, 0, 0, 0);
             *(float4 *)&panels[0][d][own_column] = is_row ? y.at(first + d, row + own_column) : zero;
-            *(float4 *)&panels[1][d][own_column] = is_row ? columns_of(dz + (first + d) * l.pitch, columns, true) : zero;
+            *(float4 *)&panels[1][d][own_column] =
+                is_row ? columns_of(dz + (first + d) * l.pitch, columns, true) : zero;
         }
         __syncthreads();
 #pragma unroll 4

@@ -68,6 +68,7 @@ __device__ __forceinline__ void eg_xent_row(const egi_cuda_xent &p, const eg_row
         correct += counts && r.lane == 0 && best == right && weight > 0;
     }
     const float share = (float)factor * total / sum;
+#pragma unroll 1 /* or registers run out */
     for (int64_t k = r.lane; wanted && k < p.columns; k += r.lanes)
         store(k, counts ? share * expf(z[k] - top) - (float)factor * target(k) : 0);
 }

@@ -1,6 +1,8 @@
 // Every fast kernel of the cpu, oneDNN's too, with each tensor and the scratch memory against an unmapped page: reading
 // or writing one byte too far ends the program. Once with the page behind, once with it before. Results are compared
 // with the reference.
+#include "tests/ops/dtypes.h"
+
 #include <gtest/gtest.h>
 
 #include <sys/mman.h>
@@ -88,18 +90,6 @@ struct Value {
     egi_fill fill;
 };
 
-egi_dtype dtype_of(const egi_op *op, uint16_t field, egi_fill fill)
-{
-    if (fill == EGI_FILL_LABELS || fill == EGI_FILL_ROWS || op == &egi_op_gather_labels)
-        return EGI_I32;
-    if ((op == &egi_op_dot && field == EGI_FIELD(egi_dot, sums)) ||
-        (op == &egi_op_agem_project && field == EGI_FIELD(egi_agem_project, sums)))
-        return EGI_F64;
-    const bool winners = (op == &egi_op_maxpool && field == EGI_FIELD(egi_maxpool, index)) ||
-                         (op == &egi_op_conv2d_maxpool && field == EGI_FIELD(egi_conv2d_maxpool, index));
-    return fill == EGI_FILL_POSITIONS || fill == EGI_FILL_BYTES || winners ? EGI_U8 : EGI_F32;
-}
-
 // Numbers the values of a case and writes the numbers into its args.
 std::vector<Value> values_of(const egi_op *op, const egi_op_case &k, std::vector<char> *args)
 {
@@ -109,7 +99,8 @@ std::vector<Value> values_of(const egi_op *op, const egi_op_case &k, std::vector
             continue;
         const egi_val v = (egi_val)all.size() + 1;
         *egi_arg_ref(args->data(), op->in[i]) = v;
-        all.push_back({v, {nullptr, dtype_of(op, op->in[i], k.fill[i]), k.in[i]}, true, false, k.fill[i]});
+        all.push_back(
+            {v, {nullptr, ops::dtype_of(op, op->in[i], k.fill[i], EGI_F32), k.in[i]}, true, false, k.fill[i]});
     }
     for (int i = 0; op->out[i]; i++) {
         if (k.out_absent >> i & 1)
@@ -120,8 +111,11 @@ std::vector<Value> values_of(const egi_op *op, const egi_op_case &k, std::vector
             continue;
         }
         *v = (egi_val)all.size() + 1;
-        all.push_back(
-            {*v, {nullptr, dtype_of(op, op->out[i], EGI_FILL_NORMAL), k.out[i]}, false, true, EGI_FILL_NORMAL});
+        all.push_back({*v,
+                       {nullptr, ops::dtype_of(op, op->out[i], EGI_FILL_NORMAL, EGI_F32), k.out[i]},
+                       false,
+                       true,
+                       EGI_FILL_NORMAL});
     }
     return all;
 }
