@@ -197,14 +197,19 @@ eg_status egi_context_set_device(eg_context *c, const char *name)
     return egi_context_set_threads(c, c->threads);
 }
 
-eg_status egi_context_set_precision(eg_context *c, egi_precision precision)
+const char *egi_precision_name(egi_precision precision)
 {
     static const char *const names[] = {"f32", "tf32", "bf16"};
+    return names[precision];
+}
+
+eg_status egi_context_set_precision(eg_context *c, egi_precision precision)
+{
     if (precision > c->device->precision_most)
         return egi_fail(EG_ERR_UNSUPPORTED,
                         "unsupported: finetune.precision=%s on this device (%s); cuda has it on GPUs of compute "
                         "capability 8.0 and later",
-                        names[precision], c->device->type->name);
+                        egi_precision_name(precision), c->device->type->name);
     c->precision = precision;
     return EG_OK;
 }

@@ -39,6 +39,8 @@ eg_status egi_context_create(eg_context **out, const eg_context_options *options
  * context: checks that it is this one. Nothing that a device holds may have been made yet. Errors: DEVICE, STATE. */
 EG_MUST_USE eg_status egi_context_set_device(eg_context *context, const char *name);
 
+/** "f32", "tf32", "bf16". */
+const char *egi_precision_name(egi_precision precision);
 /** How products are rounded from now on. Errors: UNSUPPORTED: the device cannot. */
 EG_MUST_USE eg_status egi_context_set_precision(eg_context *context, egi_precision precision);
 

@@ -99,8 +99,10 @@ static void say_device(egi_run *run)
     if (run->rehearses)
         add(line, sizeof line, " (%lld new + %lld old)", (long long)run->batch_new,
             (long long)(run->batch - run->batch_new));
-    egi_run_line(run, true, "device  %s | %s | batch %lld%s | plan %.1f MB", eg_context_describe(run->context),
-                 egi_dtype_name(run->model->dtype), (long long)run->batch, line,
+    const egi_precision precision = run->context->precision;
+    egi_run_line(run, true, "device  %s | %s%s%s | batch %lld%s | plan %.1f MB", eg_context_describe(run->context),
+                 egi_dtype_name(run->model->dtype), precision ? ", products in " : "",
+                 precision ? egi_precision_name(precision) : "", (long long)run->batch, line,
                  (double)egi_trainer_bytes(run->trainer) / 1e6);
 }
 
