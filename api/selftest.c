@@ -262,11 +262,11 @@ static const double most[3] = {1e-4, 5e-3, 4e-2};
 /* "f32 3.1e-07, tf32 4.0e-04": of at most 3 * 24 characters. Is all well? */
 static bool describe_libraries(const results *r, char text[80])
 {
-    static const char *const names[3] = {"f32", "tf32", "bf16"};
     bool ok = true;
     int at = 0;
     for (int p = 0; p < r->precisions; p++) {
-        at += snprintf(text + at, (size_t)(80 - at), "%s%s %.1e", p ? ", " : "", names[p], r->own[p]);
+        at += snprintf(text + at, (size_t)(80 - at), "%s%s %.1e", p ? ", " : "", egi_precision_name((egi_precision)p),
+                       r->own[p]);
         ok = ok && r->own[p] < most[p];
     }
     return ok;
