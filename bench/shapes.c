@@ -74,18 +74,19 @@
 #define UNIT  .channels = 1, .by = {255}, .over = {1}
 #define TORCH .channels = 3, .by = {255, 255, 255}, .over = {0.229f, 0.224f, 0.225f}
 
-/* Its values: w, grad, m, v, anchor, omega, norm; w, m, v come out. */
-#define UPDATE(name, what, n, absent, ...)                                                                         \
-    JOB(name, what,                                                                                                \
-        ARGS(update, .segments = &(const egi_segment){.end = (n), .lr_scale = 1}, .n_segments = 1, __VA_ARGS__),   \
-        .in = {S(n), S(n), S(n), S(n), S(n), S(n)}, .in_absent = (absent) | NO(6), .out = {S(n), S(n), S(n), {0}}, \
-        .out_absent = ((absent) >> 1 & 6) | NO(3))
+/* Its values: w, grad, m, v, anchor, omega, norm, ema; w, m, v, ema come out. */
+#define UPDATE(name, what, n, absent, ...)                                                                       \
+    JOB(name, what,                                                                                              \
+        ARGS(update, .segments = &(const egi_segment){.end = (n), .lr_scale = 1}, .n_segments = 1, __VA_ARGS__), \
+        .in = {S(n), S(n), S(n), S(n), S(n), S(n), {0}, S(n)}, .in_absent = (absent) | NO(6),                    \
+        .out = {S(n), S(n), S(n), S(n)}, .out_absent = ((absent) >> 1 & 6) | ((absent) >> 4 & 8) | NO(4))
 #define ADAM  .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7
-#define ALONE (NO(4) | NO(5))
-#define UPDATES(n)                                                                                      \
-    UPDATE(sgd, NULL, n, NO(2) | NO(3) | ALONE, .momentum = 0),                                         \
-        UPDATE(sgd, "momentum", n, NO(3) | ALONE, .momentum = 0.9), UPDATE(adam, NULL, n, ALONE, ADAM), \
-        UPDATE(adam, "anchor", n, 0, ADAM), UPDATE(rmsprop, NULL, n, NO(2) | ALONE, .rho = 0.9, .epsilon = 1e-7)
+#define ALONE (NO(4) | NO(5) | NO(7))
+#define UPDATES(n)                                                                                                     \
+    UPDATE(sgd, NULL, n, NO(2) | NO(3) | ALONE, .momentum = 0),                                                        \
+        UPDATE(sgd, "momentum", n, NO(3) | ALONE, .momentum = 0.9), UPDATE(adam, NULL, n, ALONE, ADAM),                \
+        UPDATE(adam, "anchor", n, NO(7), ADAM), UPDATE(adam, "average", n, NO(4) | NO(5), .ema_momentum = 0.99, ADAM), \
+        UPDATE(rmsprop, NULL, n, NO(2) | ALONE, .rho = 0.9, .epsilon = 1e-7)
 
 const bench_job bench_jobs[] = {
     DENSE(128, 784, 512), /* 784-512-256-10 on MNIST */
