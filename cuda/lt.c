@@ -60,8 +60,7 @@ void egi_cuda_lt_destroy(egi_cuda *c)
 {
     if (c->lt && c->lt->handle)
         c->lt->cublasLtDestroy(c->lt->handle);
-    if (c->lt)
-        egi_cuda_close(c->lt->library);
+    /* The library stays loaded: it has memory of its own, which nothing gives back. */
     egi_free(c->base.context, c->lt);
     c->lt = NULL;
 }
