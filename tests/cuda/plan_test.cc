@@ -69,6 +69,18 @@ TEST(Plan, InputsOfTheBackwardPartAreFilledBeforeIt)
     }
 }
 
+// They go over as one block, and nothing else goes with them.
+TEST(Plan, InputsLieSideBySide)
+{
+    Product p;
+    ASSERT_NO_FATAL_FAILURE(p.make());
+    ASSERT_EQ(2, p.plan->n_inlet);
+    for (const egi_val v : {p.x, p.dy}) {
+        const auto at = static_cast<const char *>(p.plan->kt[v].data) - static_cast<const char *>(p.plan->workspace);
+        EXPECT_GT(2 * 64, at); // two places of a cache line each
+    }
+}
+
 TEST(Plan, MemoryOfOthersIsReadAnewByEveryRun)
 {
     Product p;

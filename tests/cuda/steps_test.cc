@@ -340,7 +340,7 @@ TEST(Resident, TakesWhatThereIs)
 TEST(Runs, AreThoseOfTheCpu)
 {
     for (const char *method : {"rehearsal", "ewc", "l2sp"}) {
-        double fresh[2], kept[2];
+        double fresh[2], kept[2], losses[2];
         for (int device = 0; device < 2; device++) {
             World w(device ? "cuda" : "cpu");
             w.pretrain();
@@ -350,7 +350,9 @@ TEST(Runs, AreThoseOfTheCpu)
             ASSERT_NE(nullptr, result.r);
             fresh[device] = result.r->new_after;
             kept[device] = result.r->keep[0].after;
+            losses[device] = result.r->epochs[1].loss; // of all its steps
         }
+        EXPECT_NEAR(losses[0], losses[1], 1e-4 * losses[0]) << method;
         EXPECT_NEAR(fresh[0], fresh[1], 0.02) << method;
         EXPECT_NEAR(kept[0], kept[1], 0.02) << method;
     }
