@@ -330,6 +330,9 @@ TEST(Resident, TakesWhatThereIs)
     EXPECT_FALSE(done);
     ASSERT_OK(egi_resident_begin(&done, model.m, &source, 1, EGI_RESIDENT_ON));
     EXPECT_TRUE(done);
+    ASSERT_OK(egi_resident_begin(&done, model.m, &source, 1, EGI_RESIDENT_ON)); // another trainer
+    egi_resident_end(model.m, &source, 1);
+    EXPECT_NE(nullptr, egi_mirror_find(context.c, data.d->x[0]));
     egi_resident_end(model.m, &source, 1);
     EXPECT_EQ(nullptr, egi_mirror_find(context.c, data.d->x[0]));
     EXPECT_EQ(EG_ERR_NOMEM, egi_resident_begin(&done, model.m, twice, 2, EGI_RESIDENT_ON));
